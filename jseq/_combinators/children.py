@@ -1,0 +1,169 @@
+"""What every combinator does with its children: names, keys, containers, and the path in errors."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jseq._core import calls
+from jseq.core import Layer, as_layer, no_params
+from jseq.errors import CallError, LayerError, ParamsError, describe
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A layer in its place: its name, and the number that its keys are folded with."""
+
+    name: str
+    layer: Layer
+    fold: int
+    label: str
+
+    def init(self, key: Any, x: Any, need_output: bool = True) -> tuple[Any, Any, Any]:
+        """Initialises the child: `(params, state, y)`, y being shapes only (None if x is)."""
+        try:
+            folded = key if self.layer.functions.init is no_params else jax.random.fold_in(key, self.fold)
+            params, state = calls.run_init(self.layer, folded, x)
+            y = calls.shapes(self.layer, x)[2] if need_output and x is not None else None
+            return params, state, y
+        except Exception as error:
+            self.note(error, x)
+            raise
+
+    def apply(self, params: Any, state: Any, x: Any, *, key: Any = None, train: bool = False,
+              context: Mapping[str, Any] | None = None) -> tuple[Any, Any]:  # fmt: skip
+        """Applies the child: `(y, state)`. The key is folded only if the child may use it."""
+        try:
+            if key is not None and self.layer.uses_key:
+                key = jax.random.fold_in(key, self.fold)
+            with jax.named_scope(self.scope):
+                return calls.run_apply(self.layer, params, state, x, key, train, context)
+        except Exception as error:
+            self.note(error, x)
+            raise
+
+    @property
+    def scope(self) -> str:
+        """The name in profiles and in compiled code: `3.linear`, `encoder`."""
+        return f"{self.name}.{self.layer.name}" if self.name.isdigit() else self.name
+
+    def note(self, error: Exception, x: Any) -> None:
+        """Adds this level to the path of an error."""
+        if isinstance(error, LayerError):
+            error.enter(self.name)
+        error.add_note(f"in {self.label}: {self.layer.brief}, given {describe(x)}")
+
+
+class Children:
+    """The children of a combinator, positional (tuples of params) or named (dicts of params).
+
+    Keys are stable: a named child's is folded from its name, a positional child's from its kind and
+    its ordinal among its siblings of that kind. So inserting a relu changes no initial value.
+
+    Example:
+        >>> import jax, jseq
+        >>> @jseq.layer
+        ... def twice(*layers):
+        ...     children = jseq.Children(layers)
+        ...
+        ...     def apply(params, state, x, key, train, context):
+        ...         states = []
+        ...         for child, p, s in children.zip(params, state):
+        ...             for _ in range(2):
+        ...                 x, s = child.apply(p, s, x, key=key, train=train, context=context)
+        ...             states.append(s)
+        ...         return x, children.join(states)
+        ...
+        ...     return children.init_chain, apply, children.layers
+        >>> model = twice(jseq.linear(3, 3), jax.nn.relu)
+        >>> model.apply(model.init(jax.random.key(0)), jax.numpy.ones((2, 3))).shape
+        (2, 3)
+    """
+
+    def __init__(self, layers: Mapping[str, Any] | Sequence[Any]):
+        if len(layers) == 1 and not isinstance(layers, Mapping) and isinstance(layers[0], Mapping):
+            layers = layers[0]
+        self.named = isinstance(layers, Mapping)
+        items = dict(layers) if isinstance(layers, Mapping) else {str(i): v for i, v in enumerate(layers)}
+        seen: Counter[str] = Counter()
+        self.children: list[Child] = []
+        for name, value in items.items():
+            check_name(name)
+            child = as_layer(value)
+            stable = name if self.named else f"{child.name}:{seen[child.name]}"
+            index = len(self.children)
+            label = f'({index}) "{name}"' if self.named else f"({index})"
+            self.children.append(Child(name, child, stable_number(stable), label))
+            seen[child.name] += 1
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(self.children)
+
+    def __len__(self) -> int:
+        return len(self.children)
+
+    @property
+    def layers(self) -> tuple[Layer, ...] | dict[str, Layer]:
+        """The layers, in the container that their params have."""
+        return self.join([child.layer for child in self.children])
+
+    def join(self, values: Sequence[Any]) -> Any:
+        """Puts one value per child into the container: a tuple, or a dict of the names."""
+        if self.named:
+            return dict(zip((child.name for child in self.children), values, strict=True))
+        return tuple(values)
+
+    def split(self, entries: Any, what: str) -> list[Any]:
+        """Takes one value per child out of the container; refuses any other container."""
+        names = [child.name for child in self.children]
+        if self.named:
+            if isinstance(entries, dict) and set(entries) == set(names):  # pyright: ignore
+                return [entries[name] for name in names]
+            raise ParamsError(self.mismatch(entries, what, f"a dict of {', '.join(names)}"))
+        if isinstance(entries, tuple) and len(entries) == len(names):  # pyright: ignore
+            return list(entries)  # pyright: ignore
+        raise ParamsError(self.mismatch(entries, what, f"a tuple of {len(names)}, one for each child"))
+
+    def mismatch(self, entries: Any, what: str, wanted: str) -> str:
+        """Says which entries are missing and which belong to no child."""
+        got = describe(entries)
+        details = ""
+        if isinstance(entries, tuple | list):
+            got = f"a {type(entries).__name__} of {len(entries)}"  # pyright: ignore
+        elif isinstance(entries, dict):
+            names = [child.name for child in self.children]
+            got = f"a dict of {', '.join(map(str, entries))}"  # pyright: ignore
+            missing = [name for name in names if name not in entries]
+            unexpected = [str(name) for name in entries if name not in names]  # pyright: ignore
+            details = f"; missing: {', '.join(missing)}" if missing else ""
+            details += f"; unexpected: {', '.join(unexpected)}" if unexpected else ""
+        return (f"expected {what} to be {wanted}, got {got}{details}. "
+                f"Make {what} with this model's init; apply takes (params, x) in this order.")  # fmt: skip
+
+    def zip(self, params: Any, state: Any) -> list[tuple[Child, Any, Any]]:
+        """Goes through the children with their params and state."""
+        return list(zip(self.children, self.split(params, "params"), self.split(state, "state"), strict=True))
+
+    def init_chain(self, key: Any, x: Any) -> tuple[Any, Any]:
+        """Initialises the children one after the other, each on the shape that the last one gives."""
+        params: list[Any] = []
+        states: list[Any] = []
+        for child in self.children:
+            p, s, x = child.init(key, x, need_output=child is not self.children[-1])
+            params.append(p)
+            states.append(s)
+        return self.join(params), self.join(states)
+
+
+def check_name(name: Any) -> None:
+    """Refuses names that paths could not tell apart."""
+    if not isinstance(name, str) or not name or any(mark in name for mark in "./*"):
+        raise CallError(f"a child's name is a string without '.', '/' and '*', got {name!r}.")
+
+
+def stable_number(text: str) -> int:
+    """A 32-bit number for a name, the same in every process (Python's hash is not)."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")

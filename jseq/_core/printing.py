@@ -1,0 +1,49 @@
+"""How a model is shown: the tree that `print` draws, and the one line that errors use."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from jseq._core import values
+
+if TYPE_CHECKING:
+    from jseq.core import Layer
+
+
+def brief(layer: "Layer") -> str:
+    """One line for errors: `linear(in_features=64, ...)`, `sequential(...)`, `jax.nn.relu`."""
+    if layer.name == "lift":
+        return values.function_name(layer.arguments["function"])
+    if layer.functions.children is not None:
+        return f"{layer.name}(...)" if layer.children else f"{layer.name}()"
+    return f"{layer.name}({', '.join(values.options(layer.signature, layer.arguments))})"
+
+
+def tree(layer: "Layer", label: str = "") -> str:
+    """Draws the model as torch does; runs of equal children are drawn once."""
+    if not layer.children:
+        return label + brief(layer)
+    shown = values.options(layer.signature, layer.arguments, skip=child_arguments(layer))
+    lines = [f"{label}{layer.name}(" + "".join(f"{option}, " for option in shown).rstrip()]
+    for name, child in runs(layer.children):
+        lines += ("  " + line for line in tree(child, f"({name}): ").splitlines())
+    return "\n".join([*lines, ")"])
+
+
+def child_arguments(layer: "Layer") -> set[str]:
+    """The arguments that hold layers, which the tree draws as children."""
+    held = {"layers"} | set(layer.children if isinstance(layer.children, Mapping) else ())
+    return {name for name, value in layer.arguments.items() if name in held or hasattr(value, "functions")}
+
+
+def runs(children: "tuple[Layer, ...] | Mapping[str, Layer]") -> Iterator["tuple[str, Layer]"]:
+    """Yields the children with their names; equal neighbours without names of their own as one run."""
+    if isinstance(children, Mapping):
+        yield from children.items()
+        return
+    start = 0
+    for stop in range(1, len(children) + 1):
+        if stop == len(children) or children[stop] != children[start]:
+            count = stop - start
+            name = str(start) if count == 1 else f"{start}-{stop - 1}): {count} x ("
+            yield name, children[start]
+            start = stop

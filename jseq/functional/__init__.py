@@ -1,0 +1,2 @@
+"""Pure functions on arrays."""
+from jseq.functional.linear import linear as linear
