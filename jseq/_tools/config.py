@@ -1,0 +1,98 @@
+"""Specs as JSON: `to_config` and `from_config`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jseq._core import values
+from jseq.core import CONSTRUCTORS, Layer, rebuild
+from jseq.errors import CallError, near_misses
+
+
+def to_config(model: Layer) -> dict[str, Any]:
+    """Writes a model as a dict that `json.dumps` takes; `from_config` reads it back.
+
+    Arguments at their defaults are left out. Functions are written by their public names in jax
+    (`jax.nn.relu`); any other function has no name that a file can hold.
+
+    Raises:
+        CallError: the model holds a function without a public name, or a value that JSON lacks.
+
+    Example:
+        >>> import jseq
+        >>> jseq.to_config(jseq.linear(64, 128))
+        {'layer': 'jseq.linear', 'arguments': {'in_features': 64, 'out_features': 128}}
+    """
+    parameters = model.signature.parameters.values()
+    arguments = {
+        parameter.name: encode(model.arguments[parameter.name], f"{model.name}.{parameter.name}")
+        for parameter in parameters
+        if parameter.default is parameter.empty or model.arguments[parameter.name] != parameter.default
+    }
+    return {"layer": values.constructor_name(model.constructor), "arguments": arguments}
+
+
+def encode(value: Any, where: str) -> Any:
+    """Writes one argument."""
+    if isinstance(value, Layer):
+        return to_config(value)
+    if isinstance(value, tuple):
+        return [encode(item, where) for item in value]  # pyright: ignore
+    if isinstance(value, values.FrozenMapping):
+        return {"mapping": {name: encode(item, where) for name, item in value.items()}}
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return {"float": str(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    home = values.function_home(value) if callable(value) else None
+    if home is None:
+        name = values.function_name(value) if callable(value) else repr(value)
+        raise CallError(f"{name} (in {where}) has no name that a file can hold. Use a jseq layer such as jseq.relu(), "
+                        "a function of jax.nn, or make it a layer of your own with @jseq.layer.")  # fmt: skip
+    return {"function": home}
+
+
+def from_config(config: Mapping[str, Any]) -> Layer:
+    """Reads a model that `to_config` wrote.
+
+    Layers of your own are found by name once their module is imported; nothing is imported here.
+
+    Raises:
+        CallError: the config is damaged, or names a layer or function that is not known.
+
+    Example:
+        >>> import jseq
+        >>> jseq.from_config({"layer": "jseq.linear", "arguments": {"in_features": 64, "out_features": 128}})
+        jseq.linear(64, 128)
+    """
+    if not (isinstance(config, Mapping) and "layer" in config and isinstance(config.get("arguments"), Mapping)):  # pyright: ignore
+        raise CallError(f'expected a config {{"layer": ..., "arguments": {{...}}}}, got {config!r:.80}.')
+    name, arguments = config["layer"], config["arguments"]
+    constructor = CONSTRUCTORS.get(name) if isinstance(name, str) else None
+    if constructor is None:
+        raise CallError(f"no layer is called {name!r}.{near_misses(str(name), CONSTRUCTORS)} "
+                        "If it is a layer of your own, import the module that defines it first.")  # fmt: skip
+    return rebuild(constructor, {argument: decode(value) for argument, value in arguments.items()})
+
+
+def decode(value: Any) -> Any:
+    """Reads one argument."""
+    if isinstance(value, list):
+        return tuple(decode(item) for item in value)  # pyright: ignore
+    if not isinstance(value, Mapping):
+        return value
+    if "layer" in value:
+        return from_config(value)  # pyright: ignore
+    if "mapping" in value:
+        return {name: decode(item) for name, item in value["mapping"].items()}
+    if "float" in value:
+        return float(value["float"])  # pyright: ignore
+    return public_function(str(value.get("function")))  # pyright: ignore
+
+
+def public_function(home: str) -> Any:
+    """Finds a public function of jax by name, in the modules that specs may name."""
+    module, _, name = home.rpartition(".")
+    function = getattr(values.HOMES.get(module), name, None)
+    if not callable(function):
+        raise CallError(f"no function is called {home!r}; known are those of {', '.join(values.HOMES)}.")
+    return function

@@ -1,0 +1,17 @@
+"""The whole suite runs under strict promotion, with two CPU devices, and with every warning an error."""
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 2)  # for the laws about sharding
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `case` runs over every public layer; one that takes `variant`, over all combinations."""
+    from tests.cases import CASES, VARIANTS
+
+    for name, cases in (("case", CASES), ("variant", VARIANTS)):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, cases, ids=[f"{str(case)[:80]}" for case in cases])

@@ -1,0 +1,48 @@
+"""Gradients are finite, and equal to numeric ones in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jseq
+
+
+def loss_of(case, train):
+    with_state = jseq.with_state(case.layer)
+    params, state, x = case.start(np.float64)
+    context = case.contexts(np.float64)
+    floating = [leaf for leaf in jax.tree.leaves(x) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    structure = jax.tree.structure(x)
+    kinds = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(x)]
+    fixed = [leaf for leaf, kind in zip(jax.tree.leaves(x), kinds, strict=True) if not kind]
+
+    def loss(params, floating):
+        moving, still = iter(floating), iter(fixed)
+        x = jax.tree.unflatten(structure, [next(moving) if kind else next(still) for kind in kinds])
+        y, _ = with_state.apply(params, state, x, key=jax.random.key(1), train=train, context=context)
+        terms = [jnp.sum(jnp.sin(leaf + 0.3)) for leaf in jax.tree.leaves(y)
+                 if jnp.issubdtype(leaf.dtype, jnp.floating)]  # fmt: skip
+        return sum(terms[1:], terms[0])
+
+    return loss, params, floating
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_gradients_equal_numeric_ones(case, train):
+    with jax.enable_x64(True):
+        loss, params, floating = loss_of(case, train)
+        gradient = jax.jit(jax.grad(loss, (0, 1)))(params, floating)
+        leaves = jax.tree.leaves(gradient)
+        assert all(np.isfinite(leaf).all() for leaf in leaves)
+        if not case.smooth:
+            return
+        generator = np.random.default_rng(5)
+        tangent = jax.tree.map(lambda a: jnp.asarray(generator.normal(size=a.shape)), (params, floating))
+        exact = sum(float(jnp.vdot(a, b)) for a, b in zip(leaves, jax.tree.leaves(tangent), strict=True))
+
+        def moved(step):
+            return jax.jit(loss)(*jax.tree.map(lambda a, t: a + step * t, (params, floating), tangent))
+
+        numeric = float(moved(1e-6) - moved(-1e-6)) / 2e-6
+        assert exact == pytest.approx(numeric, rel=1e-5, abs=1e-6)

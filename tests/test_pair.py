@@ -1,0 +1,87 @@
+"""Law 1: a layer is a pair of pure functions, and jit, vmap and init under transformations change nothing."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jseq
+
+
+def apply_of(case, train=False):
+    """`(params, x) -> y` of a case, whatever state and context it has."""
+    params, state, x = case.start()
+    context = case.contexts()
+
+    def run(params, x):
+        key = jax.random.key(1) if case.layer.uses_key else None
+        return jseq.with_state(case.layer).apply(params, state, x, key=key, train=train, context=context)[0]
+
+    return run, params, x
+
+
+def test_a_layer_unpacks_into_init_and_apply(case):
+    init, apply = case.layer
+    assert init == case.layer.init and apply == case.layer.apply
+
+
+def test_jit_equals_eager(case):
+    run, params, x = apply_of(case)
+    chex.assert_trees_all_close(jax.jit(run)(params, x), run(params, x), rtol=1e-5, atol=1e-6)
+
+
+def test_training_under_jit_equals_eager(case):
+    run, params, x = apply_of(case, train=True)
+    chex.assert_trees_all_close(jax.jit(run)(params, x), run(params, x), rtol=1e-5, atol=1e-5)
+
+
+def test_vmap_equals_the_batched_call(case):
+    if not case.batched or case.context or draws_in_evaluation(case):
+        return
+    run, params, x = apply_of(case)
+    chex.assert_trees_all_close(
+        jax.vmap(run, (None, 0))(params, x), run(params, x), rtol=1e-5, atol=1e-6
+    )
+
+
+def draws_in_evaluation(case):
+    """Fractional pooling draws a sample for every example, so a key shared under vmap gives other samples."""
+    return case.name.startswith("fractional_max_pool")
+
+
+def test_an_empty_batch_gives_an_empty_batch(case):
+    if not case.batched or case.context:
+        return
+    run, params, x = apply_of(case)
+    empty = jax.tree.map(lambda a: a[:0], x)
+    assert all(y.shape[0] == 0 for y in jax.tree.leaves(run(params, empty)))
+
+
+def test_init_runs_under_jit_and_eval_shape_and_needs_only_shapes(case):
+    init = jseq.with_state(case.layer).init
+    x = case.inputs()
+    struct = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), x)
+    eager = init(jax.random.key(0), x)
+    chex.assert_trees_all_close(jax.jit(lambda key: init(key, struct))(jax.random.key(0)), eager, rtol=1e-6)
+    chex.assert_trees_all_equal_shapes_and_dtypes(jax.eval_shape(lambda: init(jax.random.key(0), struct)), eager)
+
+
+def test_no_tracer_leaks(case):
+    run, params, x = apply_of(case)
+    with jax.checking_leaks():
+        jax.block_until_ready(jax.jit(run)(params, x))
+
+
+def test_key_reuse_is_never_needed(case):
+    run, params, x = apply_of(case, train=True)
+    with jax.debug_key_reuse(True):
+        jax.block_until_ready(jax.jit(run)(params, x))
+
+
+@pytest.mark.parametrize("call", [lambda m, k, x: m.init(k, x), lambda m, k, x: m.init(key=k, x=x)])
+def test_init_takes_keywords(call):
+    model = jseq.linear(None, 3)
+    chex.assert_trees_all_equal(
+        call(model, jax.random.key(0), jnp.ones((2, 4))), model.init(jax.random.key(0), np.ones((2, 4)))
+    )

@@ -1,0 +1,50 @@
+"""Law 2: the caller chooses the calling convention; state is a tree of its own."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jseq
+
+
+def test_state_keeps_its_structure_shapes_and_dtypes(case):
+    params, state, x = case.start()
+    apply = jseq.with_state(case.layer).apply
+    for train in (False, True):
+        _, new = apply(params, state, x, key=jax.random.key(1), train=train, context=case.contexts())
+        chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+
+
+def test_evaluation_writes_nothing(case):
+    params, state, x = case.start()
+    _, new = jseq.with_state(case.layer).apply(params, state, x, key=jax.random.key(1), context=case.contexts())
+    chex.assert_trees_all_equal(new, state)
+
+
+def test_the_two_conventions_agree(case):
+    params, state, x = case.start()
+    key, context = jax.random.key(1), case.contexts()
+    if case.layer.keeps_state:
+        with pytest.raises(jseq.errors.CallError, match="keeps state"):
+            case.layer.apply(params, x)
+        with pytest.raises(jseq.errors.CallError, match="keeps state"):
+            case.layer.init(key, x)
+        return
+    assert jax.tree.leaves(state) == []
+    chex.assert_trees_all_equal(case.layer.init(jax.random.key(0), x), params)
+    y, _ = jseq.with_state(case.layer).apply(params, state, x, key=key, context=context)
+    chex.assert_trees_all_equal(case.layer.apply(params, x, key=key, context=context), y)
+
+
+def test_a_model_that_keeps_no_state_threads_empty_state():
+    model = jseq.sequential(jseq.linear(3, 4), jax.nn.relu, jseq.sequential({"a": jseq.linear(4, 2)}))
+    params, state = jseq.with_state(model).init(jax.random.key(0))
+    assert state == ((), (), {"a": ()})
+    y, new = jseq.with_state(model).apply(params, state, jnp.ones((2, 3)))
+    assert new == state and y.shape == (2, 2)
+
+
+def test_with_state_refuses_what_is_no_layer():
+    with pytest.raises(jseq.errors.CallError, match="with_state takes a jseq layer"):
+        jseq.with_state(jax.nn.relu)

@@ -1,0 +1,136 @@
+"""The same layers computed by torch in float64: what the parity tests hold jseq against.
+
+Arrays cross between the two with the axes that each prefers: weights are renamed by nobody, only moved.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+from torch import nn
+
+from tests.case import Case
+
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def weight_to_torch(owner: nn.Module, name: str, value: np.ndarray) -> np.ndarray:
+    """Moves the axes of one parameter from jseq's order to torch's."""
+    if isinstance(owner, TRANSPOSED) and name == "weight":
+        groups = owner.groups
+        *window, inside, out = value.shape  # (*window, in / groups, out) -> (in, out / groups, *window)
+        split = value.reshape(*window, inside, groups, out // groups)
+        moved = np.moveaxis(split, (-2, -3, -1), (0, 1, 2))
+        return moved.reshape(groups * inside, out // groups, *window)
+    if isinstance(owner, CONVOLUTIONS) and name == "weight":
+        return np.moveaxis(value, (-1, -2), (0, 1))
+    if isinstance(owner, nn.Bilinear) and name == "weight":
+        return np.moveaxis(value, -1, 0)
+    matrix = isinstance(owner, (nn.Linear, nn.MultiheadAttention, *RECURRENT)) and value.ndim == 2
+    return value.T if matrix else value
+
+
+def weight_to_jseq(owner: nn.Module, name: str, value: np.ndarray) -> np.ndarray:
+    """Moves the axes of one parameter from torch's order to jseq's."""
+    if isinstance(owner, TRANSPOSED) and name == "weight":
+        groups = owner.groups
+        total, out, *window = value.shape
+        split = value.reshape(groups, total // groups, out, *window)
+        moved = np.moveaxis(split, (0, 1, 2), (-2, -3, -1))
+        return moved.reshape(*window, total // groups, groups * out)
+    if isinstance(owner, CONVOLUTIONS) and name == "weight":
+        return np.moveaxis(value, (0, 1), (-1, -2))
+    if isinstance(owner, nn.Bilinear) and name == "weight":
+        return np.moveaxis(value, 0, -1)
+    matrix = isinstance(owner, (nn.Linear, nn.MultiheadAttention, *RECURRENT)) and value.ndim == 2
+    return value.T if matrix else value
+
+
+def owner_of(module: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """The module that holds this entry of the state dict, and the entry's own name."""
+    parent, _, name = path.rpartition(".")
+    return module.get_submodule(parent), name
+
+
+def by_path(tree: Any) -> dict[str, np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+
+
+def input_to_torch(case: Case, value: np.ndarray) -> torch.Tensor:
+    moved = np.moveaxis(value, -1, 1) if case.layout == "channels" and value.dtype.kind == "f" else value
+    tensor = torch.from_numpy(np.ascontiguousarray(moved))
+    return tensor.long() if tensor.dtype == torch.int32 else tensor
+
+
+def output_to_numpy(case: Case, value: torch.Tensor) -> np.ndarray:
+    array = value.detach().numpy()
+    return np.moveaxis(array, 1, -1) if case.layout == "channels" else array
+
+
+def module_of(case: Case, xs: list[torch.Tensor], context: dict[str, torch.Tensor]) -> nn.Module:
+    """Builds torch's module, with the case's own params and state in it."""
+    torch.set_default_dtype(torch.float64)
+    module: nn.Module = eval(case.torch, {"nn": nn, "torch": torch})
+    if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in module.parameters()):
+        with torch.no_grad():
+            call(case, module.eval(), xs, context)
+    entries = {**by_path(case.trees()[0]), **by_path(case.trees()[1])}
+    own = module.state_dict()
+    assert sorted(own) == sorted(entries), f"torch has {sorted(own)}, jseq has {sorted(entries)}"
+    moved = {path: weight_to_torch(*owner_of(module, path), value) for path, value in entries.items()}
+    for path, value in moved.items():
+        assert tuple(own[path].shape) == value.shape, f"{path}: torch {tuple(own[path].shape)}, jseq {value.shape}"
+    module.load_state_dict({path: torch.from_numpy(np.array(value)) for path, value in moved.items()})
+    return module
+
+
+def call(case: Case, module: nn.Module, xs: list[torch.Tensor], context: dict[str, torch.Tensor]) -> Any:
+    return eval(case.call, {"module": module, "x": xs, "torch": torch, "nn": nn, **context})
+
+
+def tensors(y: Any) -> list[torch.Tensor]:
+    return [y] if isinstance(y, torch.Tensor) else [leaf for part in y for leaf in tensors(part)]
+
+
+def forward_and_backward(case: Case, module: nn.Module, xs: list[torch.Tensor], context: Any) -> dict[str, np.ndarray]:
+    """One call and the gradients of `sum(sin(y))`, in jseq's axes."""
+    module.zero_grad()
+    moving = [x.clone().requires_grad_(x.is_floating_point()) for x in xs]
+    ys = tensors(call(case, module, moving, context))
+    found = {f"y.{i}": output_to_numpy(case, y) for i, y in enumerate(ys)}
+    floating = [y for y in ys if y.is_floating_point()]
+    loss = sum(torch.sin(y).sum() for y in floating)
+    if isinstance(loss, torch.Tensor) and loss.requires_grad:
+        loss.backward()
+    for i, x in enumerate(moving):
+        if x.is_floating_point():
+            gradient = torch.zeros_like(x) if x.grad is None else x.grad
+            found[f"dx.{i}"] = output_to_numpy(case, gradient)
+    for path, p in module.named_parameters():
+        gradient = torch.zeros_like(p) if p.grad is None else p.grad
+        found[f"dparams.{path}"] = weight_to_jseq(*owner_of(module, path), gradient.numpy())
+    return found
+
+
+def vectors(case: Case) -> dict[str, np.ndarray]:
+    """Everything that the parity test compares, by name."""
+    context = {name: torch.from_numpy(np.array(v)) for name, v in (case.contexts(np.float64) or {}).items()}
+
+    def inputs(seed: int) -> list[torch.Tensor]:
+        return [input_to_torch(case, leaf) for leaf in jax.tree.leaves(case.inputs(np.float64, seed))]
+
+    module = module_of(case, inputs(0), context)
+    found = forward_and_backward(case, module.eval(), inputs(0), context)
+    if case.train:
+        module.train()
+        found |= {f"train.{k}": v for k, v in forward_and_backward(case, module, inputs(0), context).items()}
+        for seed in (1, 2):
+            call(case, module, inputs(seed), context)
+        buffers = {f"state.{path}": buffer.numpy() for path, buffer in module.named_buffers()}
+        after = forward_and_backward(case, module.eval(), inputs(0), context)
+        found |= buffers | {f"after.{k}": v for k, v in after.items()}
+    return {name: np.array(value) for name, value in found.items()}
