@@ -93,6 +93,7 @@ EXAMPLES = docstring_examples()
 def test_the_example_in_this_docstring_runs(name: str) -> None:
     report: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    EXAMPLES[name].globs["__name__"] = "__main__"  # what the reader defines at the prompt belongs there
     runner.run(EXAMPLES[name], out=report.append)
     assert not runner.failures, "".join(report)
 

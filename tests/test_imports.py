@@ -35,7 +35,7 @@ class Import(NamedTuple):
 
 def floor(module: str) -> int:
     """The floor that a module of jseq stands on, counted from the ground."""
-    part = (module.split(".") + ["__init__"])[1]
+    part = [*module.split("."), "__init__"][1]
     for level, parts in enumerate(FLOORS):
         if part in parts:
             return level

@@ -81,8 +81,8 @@ def test_runs_of_equal_children_print_once():
         "  (0): linear(in_features=8, out_features=8, bias=True)\n"
         "  (1-3): 3 x relu()\n"
         "  (4): sequential(\n"
-        "    (a): jax.numpy.tanh\n"
-        "    (b): jax.numpy.tanh\n"
+        "    (a): jax.nn.tanh\n"
+        "    (b): jax.nn.tanh\n"
         "  )\n"
         ")"
     )

@@ -22,12 +22,12 @@ class Child:
     fold: int
     label: str
 
-    def init(self, key: Any, x: Any, need_output: bool = True) -> tuple[Any, Any, Any]:
+    def init(self, key: Any, x: Any) -> tuple[Any, Any, Any]:
         """Initialises the child: `(params, state, y)`, y being shapes only (None if x is)."""
         try:
             folded = key if self.layer.functions.init is no_params else jax.random.fold_in(key, self.fold)
             params, state = calls.run_init(self.layer, folded, x)
-            y = calls.shapes(self.layer, x)[2] if need_output and x is not None else None
+            y = calls.shapes(self.layer, x)[2] if x is not None else None
             return params, state, y
         except Exception as error:
             self.note(error, x)
@@ -152,7 +152,7 @@ class Children:
         params: list[Any] = []
         states: list[Any] = []
         for child in self.children:
-            p, s, x = child.init(key, x, need_output=child is not self.children[-1])
+            p, s, x = child.init(key, x)
             params.append(p)
             states.append(s)
         return self.join(params), self.join(states)

@@ -100,7 +100,11 @@ def state_keepers(layer: "Layer", path: str = "") -> list[tuple[str, str]]:
 def start(layer: "Layer", key: Any, x: Any = None) -> tuple[Any, Any]:
     """The outermost `init`: checks the call, then initialises."""
     expect_key(key, CALLS["init"].replace(", x)", ")"))
-    return run_init(layer, key, jax.tree.map(as_shape, x))
+    x = jax.tree.map(as_shape, x)
+    made = run_init(layer, key, x)
+    if x is not None and layer.functions.children is None:
+        shapes(layer, x)  # an input that apply would refuse is refused now; combinators ask their children
+    return made
 
 
 def as_shape(x: Any) -> jax.ShapeDtypeStruct:

@@ -24,8 +24,8 @@ def tree(layer: "Layer", label: str = "") -> str:
         return label + brief(layer)
     shown = values.options(layer.signature, layer.arguments, skip=child_arguments(layer))
     lines = [f"{label}{layer.name}(" + "".join(f"{option}, " for option in shown).rstrip()]
-    for name, child in runs(layer.children):
-        lines += ("  " + line for line in tree(child, f"({name}): ").splitlines())
+    for label_of_child, child in runs(layer.children):
+        lines += ("  " + line for line in tree(child, label_of_child).splitlines())
     return "\n".join([*lines, ")"])
 
 
@@ -35,15 +35,15 @@ def child_arguments(layer: "Layer") -> set[str]:
     return {name for name, value in layer.arguments.items() if name in held or hasattr(value, "functions")}
 
 
-def runs(children: "tuple[Layer, ...] | Mapping[str, Layer]") -> Iterator["tuple[str, Layer]"]:
-    """Yields the children with their names; equal neighbours without names of their own as one run."""
+def runs(children: "tuple[Layer, ...] | Mapping[str, Layer]") -> Iterator[tuple[str, "Layer"]]:
+    """Yields the children with their labels; equal neighbours without names of their own as one run."""
     if isinstance(children, Mapping):
-        yield from children.items()
+        for name, child in children.items():
+            yield f"({name}): ", child
         return
     start = 0
     for stop in range(1, len(children) + 1):
         if stop == len(children) or children[stop] != children[start]:
             count = stop - start
-            name = str(start) if count == 1 else f"{start}-{stop - 1}): {count} x ("
-            yield name, children[start]
+            yield f"({start}): " if count == 1 else f"({start}-{stop - 1}): {count} x ", children[start]
             start = stop

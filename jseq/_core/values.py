@@ -112,7 +112,7 @@ def function_name(function: Callable[..., Any]) -> str:
         return repr(function)
     if "<" not in name:
         return name
-    name = "lambda" if name == "<lambda>" else name
+    name = name.rpartition(".")[2].strip("<>")
     source = getattr(function, "__code__", None)
     return f"<{name} at {source.co_filename}:{source.co_firstlineno}>" if source else f"<{name}>"
 

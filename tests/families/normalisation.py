@@ -7,7 +7,7 @@ IMAGE = floats(3, 4, 5, 6)
 
 CASES = [
     Case(
-        jseq.batch_norm(6), IMAGE, "nn.BatchNorm2d(6)", layout="channels", train=True, batched=False,
+        jseq.batch_norm(6), IMAGE, "nn.BatchNorm2d(6)", layout="channels", train=True,
         variants=(
             Case(jseq.batch_norm(6), floats(8, 6), "nn.BatchNorm1d(6)", train=True),
             Case(jseq.batch_norm(6), floats(4, 7, 6), "nn.BatchNorm1d(6)", layout="channels", train=True),
