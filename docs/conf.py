@@ -1,0 +1,68 @@
+"""The pages: Sphinx, furo, myst-nb. Built by `make docs`, where a warning is an error.
+
+Two kinds of pages hold code. Short snippets are plain python blocks, which tests/test_documents.py runs.
+Pages that show output (the tutorial) are MyST notebooks, `{code-cell}` blocks under jupytext front matter:
+they are executed at each build, and by the same test.
+"""
+
+import logging
+import re
+from importlib.metadata import version as installed_version
+from typing import Any
+
+project = "jseq"
+author = "The jseq authors"
+copyright = "The jseq authors, Apache-2.0"
+release = version = installed_version("jseq")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+# The index takes whatever pages a folder has. Sphinx 9.0 gives this warning no type by which to suppress it.
+logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda record: "toctree glob" not in str(record.msg))
+
+html_theme = "furo"
+html_title = "jseq"
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#2f6f9f", "color-brand-content": "#2f6f9f"},
+    "dark_css_variables": {"color-brand-primary": "#79b8e0", "color-brand-content": "#79b8e0"},
+}
+html_show_sourcelink = False
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+nb_execution_mode = "cache"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_merge_streams = True
+
+default_role = "literal"  # docstrings write code in single backquotes
+autodoc_typehints = "none"  # the Args say it in words; jax's array types would fill the signature
+autodoc_member_order = "bysource"
+napoleon_use_rtype = False
+
+# Docstrings say what goes in and out in one line each: they are shown as fields.
+FIELD = re.compile(r"^(Input|Output|Params|State|Context|Raises): ")
+
+
+def fields(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Turns the lines `Input: ...`, `Output: ...` of a docstring into a field list, set off by blank lines."""
+    shown: list[str] = []
+    inside = False
+    for line in "\n".join(lines).replace(". Output: ", ".\nOutput: ").split("\n"):
+        starts, continues = bool(FIELD.match(line)), line.startswith(" ")
+        if starts != inside and not continues:
+            shown.append("")
+        inside = starts or (inside and continues)
+        shown.append(FIELD.sub(r":\1: ", line))
+    lines[:] = shown
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", fields, priority=400)  # before napoleon
