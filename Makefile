@@ -60,7 +60,6 @@ $(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml
 	$(PIP) --editable '.[$*]'
 	@touch $@
 
-# The CPU build of torch alone: make parity PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 $(VENV)/.installed-torch: $(VENV)/.installed-test
 	$(PIP) torch==2.13.0
 	@touch $@

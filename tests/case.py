@@ -1,5 +1,6 @@
 """One case: a layer, an input that it takes, and the torch module whose numbers it has."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +42,12 @@ def ints(high: int, *shape: int) -> Input:
     return Input(shape, high)
 
 
+@functools.cache
+def compiled(layer: Layer) -> Callable[..., Any]:
+    """One compiled function a layer, so that the laws share it."""
+    return jax.jit(jseq.with_state(layer).apply, static_argnames="train")
+
+
 @dataclass(frozen=True)
 class Case:
     """A layer with an input, and what it is held against.
@@ -49,7 +56,7 @@ class Case:
         layer: the layer (batch axis first in x).
         x: `floats(...)`, `ints(...)`, or a tuple of them for a layer of several inputs.
         torch: the torch module it equals, as source text in terms of `nn` and `torch`; "" if torch has none.
-        call: how torch is called, in terms of `module`, `x` (the list of inputs) and the context's names.
+        torch_call: how torch is called, in terms of `module`, `x` (the list of inputs) and the context's names.
         layout: "last" if torch takes the very same array, "channels" if torch has the channels on axis 1.
         variants: more argument combinations of the same layer, for the parity tests alone.
         batched: whether axis 0 of x and y is a batch axis that vmap may take away.
@@ -64,7 +71,7 @@ class Case:
     layer: Layer
     x: Any
     torch: str = ""
-    call: str = "module(*x)"
+    torch_call: str = "module(*x)"
     layout: str = "last"
     variants: tuple["Case", ...] = ()
     batched: bool = True
@@ -110,6 +117,17 @@ class Case:
             return jax.numpy.asarray(0.5 + np.abs(value) if name == "running_var" else value)
 
         return jax.tree_util.tree_map_with_path(draw, shapes)
+
+    @property
+    def trains(self) -> bool:
+        """Whether training differs from evaluation at all."""
+        return "train" in self.layer.functions.takes
+
+    def call(self, params: Any, state: Any, x: Any, *, train: bool = False, seed: int | None = None,
+             dtype: Any = np.float32) -> tuple[Any, Any]:  # fmt: skip
+        """The compiled state-threading `apply`, with a key if there is a seed, and the case's context."""
+        key = None if seed is None else jax.random.key(seed)
+        return compiled(self.layer)(params, state, x, key=key, train=train, context=self.contexts(dtype))
 
     def start(self, dtype: Any = np.float32) -> tuple[Any, Any, Any]:
         """Initialises: `(params, state, x)`, floating params in this dtype."""

@@ -86,4 +86,4 @@ def stored(family: str) -> dict[str, dict[str, np.ndarray]]:
 
 def identifier(case: Case) -> str:
     """What a stored case is called: it changes whenever the case does."""
-    return f"{case} = {case.torch} {case.call} on {case.x} {case.context or ''}".replace("/", "÷")
+    return f"{case} = {case.torch} {case.torch_call} on {case.x} {case.context or ''}".replace("/", "÷")

@@ -3,39 +3,41 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-import jseq
+def floats_in(tree):
+    return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
 
-@pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_output_dtype_is_input_dtype(case, dtype, train):
+def in_dtype(tree, dtype):
+    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+
+
+def test_output_dtype_is_input_dtype(case):
     params, state, x = case.start()
-    if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(x)):
+    if not floats_in(x):
         return  # ids: the dtype is that of the table
-    half = jax.tree.map(lambda a: a.astype(dtype) if a.dtype == jnp.float32 else a, x)
-    apply = jseq.with_state(case.layer).apply
-    context = case.contexts(dtype)
-    y, _ = apply(params, state, half, key=jax.random.key(1), train=train, context=context)
-    floating = [leaf for leaf in jax.tree.leaves(y) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    assert floating and all(leaf.dtype == dtype for leaf in floating)
-    if not train:
-        full, _ = apply(params, state, x, key=jax.random.key(1), context=case.contexts())
-        for low, high in zip(jax.tree.leaves(y), jax.tree.leaves(full), strict=True):
-            if jnp.issubdtype(low.dtype, jnp.floating):
-                scale = 1 + np.abs(np.asarray(high)).max(initial=0)
-                # half precision carries 8 bits (bfloat16); a few roundings and sums follow each other
-                assert np.abs(low.astype(np.float32) - high).max(initial=0) < 0.1 * scale
+    for dtype in (jnp.bfloat16, jnp.float16):
+        for train in (False, True)[: 1 + case.trains]:
+            half = in_dtype(x, dtype)
+            y, _ = jax.eval_shape(lambda x: case.call(params, state, x, seed=1, train=train, dtype=dtype), half)  # noqa: B023
+            assert floats_in(y) and all(leaf.dtype == dtype for leaf in floats_in(y))
+
+
+def test_half_precision_is_near_full_precision(case):
+    params, state, x = case.start()
+    if not floats_in(x):
+        return
+    low, _ = case.call(params, state, in_dtype(x, jnp.bfloat16), seed=1, dtype=jnp.bfloat16)
+    full, _ = case.call(params, state, x, seed=1)
+    for a, b in zip(floats_in(low), floats_in(full), strict=True):
+        scale = 1 + np.abs(np.asarray(b)).max(initial=0)
+        # bfloat16 carries 8 bits; a few roundings and sums follow each other
+        assert np.abs(np.asarray(a, np.float32) - np.asarray(b)).max(initial=0) < 0.1 * scale
 
 
 def test_float64_stays_float64(case):
     with jax.enable_x64(True):
         params, state, x = case.start(np.float64)
-        if not any(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(x)):
-            return
-        y, _ = jseq.with_state(case.layer).apply(
-            params, state, x, key=jax.random.key(1), context=case.contexts(np.float64)
-        )
-        floating = [leaf for leaf in jax.tree.leaves(y) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        assert floating and all(leaf.dtype == jnp.float64 for leaf in floating)
+        if floats_in(x):
+            y, _ = jax.eval_shape(lambda x: case.call(params, state, x, seed=1, dtype=np.float64), x)
+            assert floats_in(y) and all(leaf.dtype == jnp.float64 for leaf in floats_in(y))

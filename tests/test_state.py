@@ -8,33 +8,28 @@ import pytest
 import jseq
 
 
-def test_state_keeps_its_structure_shapes_and_dtypes(case):
+def test_state_keeps_its_structure_shapes_and_dtypes_and_evaluation_writes_nothing(case):
     params, state, x = case.start()
-    apply = jseq.with_state(case.layer).apply
-    for train in (False, True):
-        _, new = apply(params, state, x, key=jax.random.key(1), train=train, context=case.contexts())
-        chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
-
-
-def test_evaluation_writes_nothing(case):
-    params, state, x = case.start()
-    _, new = jseq.with_state(case.layer).apply(params, state, x, key=jax.random.key(1), context=case.contexts())
+    _, new = case.call(params, state, x, seed=1)
     chex.assert_trees_all_equal(new, state)
+    if case.trains:
+        _, new = case.call(params, state, x, seed=1, train=True)
+        chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
 
 
 def test_the_two_conventions_agree(case):
     params, state, x = case.start()
-    key, context = jax.random.key(1), case.contexts()
+    context = case.contexts()
     if case.layer.keeps_state:
         with pytest.raises(jseq.errors.CallError, match="keeps state"):
             case.layer.apply(params, x)
         with pytest.raises(jseq.errors.CallError, match="keeps state"):
-            case.layer.init(key, x)
+            case.layer.init(jax.random.key(0), x)
         return
     assert jax.tree.leaves(state) == []
     chex.assert_trees_all_equal(case.layer.init(jax.random.key(0), x), params)
-    y, _ = jseq.with_state(case.layer).apply(params, state, x, key=key, context=context)
-    chex.assert_trees_all_equal(case.layer.apply(params, x, key=key, context=context), y)
+    y = jax.jit(case.layer.apply)(params, x, key=jax.random.key(1), context=context)
+    chex.assert_trees_all_equal(y, case.call(params, state, x, seed=1)[0])
 
 
 def test_a_model_that_keeps_no_state_threads_empty_state():

@@ -89,7 +89,7 @@ def module_of(case: Case, xs: list[torch.Tensor], context: dict[str, torch.Tenso
 
 
 def call(case: Case, module: nn.Module, xs: list[torch.Tensor], context: dict[str, torch.Tensor]) -> Any:
-    return eval(case.call, {"module": module, "x": xs, "torch": torch, "nn": nn, **context})
+    return eval(case.torch_call, {"module": module, "x": xs, "torch": torch, "nn": nn, **context})
 
 
 def tensors(y: Any) -> list[torch.Tensor]:

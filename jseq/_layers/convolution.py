@@ -9,9 +9,9 @@ from jseq import functional as F
 from jseq._layers.initial import Initializer, draw, inferred
 from jseq._layers.options import positive
 from jseq.core import layer
-from jseq.functional.convolution import PADDING_MODES, check_groups
+from jseq.functional.convolution import PADDING_MODES
 from jseq.functional.padding import check_mode
-from jseq.functional.windows import Padding, check_padding, per_axis
+from jseq.functional.windows import Padding, check_groups, check_padding, per_axis
 
 Size = int | tuple[int, ...]
 

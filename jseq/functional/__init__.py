@@ -35,6 +35,8 @@ from jseq.functional.batch_norm import batch_norm as batch_norm
 from jseq.functional.convolution import conv1d as conv1d
 from jseq.functional.convolution import conv2d as conv2d
 from jseq.functional.convolution import conv3d as conv3d
+from jseq.functional.distance import cosine_similarity as cosine_similarity
+from jseq.functional.distance import pairwise_distance as pairwise_distance
 from jseq.functional.dropout import alpha_dropout as alpha_dropout
 from jseq.functional.dropout import dropout as dropout
 from jseq.functional.dropout import drop_path as drop_path
@@ -42,11 +44,15 @@ from jseq.functional.dropout import feature_alpha_dropout as feature_alpha_dropo
 from jseq.functional.dropout import feature_dropout as feature_dropout
 from jseq.functional.dropout import gaussian_noise as gaussian_noise
 from jseq.functional.embedding import embedding as embedding
+from jseq.functional.fold import fold as fold
+from jseq.functional.fold import unfold as unfold
+from jseq.functional.interpolate import interpolate as interpolate
 from jseq.functional.linear import bilinear as bilinear
 from jseq.functional.linear import linear as linear
 from jseq.functional.normalisation import layer_norm as layer_norm
 from jseq.functional.normalisation import normalize as normalize
 from jseq.functional.normalisation import rms_norm as rms_norm
+from jseq.functional.padding import pad as pad
 from jseq.functional.pooling import max_pool1d as max_pool1d
 from jseq.functional.pooling import max_pool2d as max_pool2d
 from jseq.functional.pooling import max_pool3d as max_pool3d
@@ -56,3 +62,6 @@ from jseq.functional.average_pooling import avg_pool3d as avg_pool3d
 from jseq.functional.lp_pooling import lp_pool1d as lp_pool1d
 from jseq.functional.lp_pooling import lp_pool2d as lp_pool2d
 from jseq.functional.lp_pooling import lp_pool3d as lp_pool3d
+from jseq.functional.vision import channel_shuffle as channel_shuffle
+from jseq.functional.vision import pixel_shuffle as pixel_shuffle
+from jseq.functional.vision import pixel_unshuffle as pixel_unshuffle

@@ -10,7 +10,9 @@ from jseq.functional.blocked_attention import Plan, attend_blocked
 from jseq.functional.dense_attention import attend_dense, visible
 from jseq.functional.dropout import check_probability
 
-# From this many keys on, blocks beat one product over all of them (measured on CPU, forward and gradient).
+# From this many keys on, blocks beat one product over all of them (CPU, forward and gradient, of the
+# einsum on the unmoved axes): causal 0.8, 0.5, 0.25 to 0.5, 0.16 at 256, 512, 1024, 2048; full 0.7, 0.7,
+# 0.4, 0.3; one product 0.9, 0.9, 0.6, 0.6. At 128 keys the two are level.
 BLOCKED_FROM = 256
 
 _FORM = "(..., T, heads, head_dim)"

@@ -31,10 +31,10 @@ class Plan(NamedTuple):
 
 
 class _Segment(NamedTuple):
-    """Blocks `first`, ..., `first + count - 1`, which read `width` keys each."""
+    """Blocks `first`, ..., `first + number - 1`, which read `width` keys each."""
 
     first: int
-    count: int
+    number: int
     width: int
 
 
@@ -62,7 +62,7 @@ def attend_blocked(
     pad = ((0, 0), (0, 0), (0, count * BLOCK - length), (0, 0))
     blocks = jnp.pad(query, pad).reshape(n, group, count, BLOCK, query.shape[-1])
     blocks = jnp.moveaxis(blocks, 2, 0).reshape(count, n, group * BLOCK, query.shape[-1])
-    y = _attend(plan, blocks, key, value, mask)
+    y: Any = _attend(plan, blocks, key, value, mask)
     y = jnp.moveaxis(y.reshape(count, n, group, BLOCK, value.shape[-1]), 0, 2)
     return y.reshape(n, group, count * BLOCK, value.shape[-1])[:, :, :length]
 

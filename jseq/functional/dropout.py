@@ -86,7 +86,7 @@ def dropout(x: jax.Array, p: float = 0.5, *, key: jax.Array | None = None, train
 
 def feature_shape(x: jax.Array, spatial_dims: int) -> tuple[int, ...]:
     """Gives the shape of a mask with one bit for each channel of each example: (..., 1, 1, C)."""
-    expect_rank(x, spatial_dims + 1, f"(..., {', '.join('DHW'[-spatial_dims:]) or ''}, C)")
+    expect_rank(x, spatial_dims + 1, f"({', '.join(('...', *'DHW'[3 - spatial_dims :], 'C'))})")
     return (*x.shape[: x.ndim - 1 - spatial_dims], *(1,) * spatial_dims, x.shape[-1])
 
 

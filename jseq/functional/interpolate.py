@@ -33,7 +33,7 @@ class Resize(NamedTuple):
 
 def _factors(scale_factor: float | Sequence[float], n: int) -> tuple[float, ...]:
     many = isinstance(scale_factor, (list, tuple))
-    factors = tuple(scale_factor) if many else (scale_factor,) * n
+    factors: tuple[float, ...] = tuple(scale_factor) if many else (scale_factor,) * n  # type: ignore[assignment]
     if len(factors) != n:
         raise OptionError(f"scale_factor must be one number or {n} of them, got {scale_factor!r}.")
     for v in factors:

@@ -34,7 +34,7 @@ def _maximum(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 @_maximum.defjvp
-def _maximum_jvp(primals: Arrays, tangents: Arrays) -> Arrays:
+def _maximum_jvp(primals: Arrays, tangents: Arrays) -> tuple[jax.Array, jax.Array]:
     a, b = primals
     return lax.max(a, b), jnp.where(_second(a, b), tangents[1], tangents[0])
 

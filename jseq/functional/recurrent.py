@@ -31,7 +31,7 @@ class Cell(NamedTuple):
     gates: int
     states: int
     forward: Callable[[jax.Array, jax.Array, State], tuple[State, State]]
-    backward: Callable[[State, jax.Array, State], tuple[State, *tuple[jax.Array | None, ...]]]
+    backward: Callable[[State, jax.Array, State], tuple[Any, ...]]
 
 
 class Weights(NamedTuple):
@@ -72,7 +72,8 @@ def run_layer(
         valid = jnp.moveaxis(length_mask(lengths, length).reshape(n, length), 1, 0)[..., None]
     flat = tuple(a.reshape(n, a.shape[-1]) for a in state)
     steps = jnp.moveaxis(x.reshape(n, length, features), 1, 0)
-    y, last = _layer(cell, reverse, steps, flat, weights, valid)
+    result: Any = _layer(cell, reverse, steps, flat, weights, valid)
+    y, last = result
     y = jnp.moveaxis(y, 0, 1).reshape(*lead, length, y.shape[-1])
     return y, tuple(a.reshape(*lead, a.shape[-1]) for a in last)
 
@@ -135,7 +136,9 @@ def _forward(
 
 
 # The own backward pass gathers the weight gradients in one product over all steps, where the transpose of
-# the scan adds up one a step.
+# the scan adds up one a step. Forward and gradient against the plain scan (CPU, 128 steps, hidden 256, 128,
+# 64): LSTM 0.52, 0.55, 0.63; GRU 0.66, 0.93, 1.1; tanh 0.70, 0.86, 0.93. With it, one product of [x, h] a
+# step is level with two; the x product taken out of the scan is slower (0.61, 0.94, 1.08 for LSTM).
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _layer(
     cell: Cell, reverse: bool, x: jax.Array, state: State, weights: Weights, valid: jax.Array | None
@@ -158,7 +161,8 @@ def _layer_bwd(cell: Cell, reverse: bool, residuals: Any, gradients: Any) -> tup
         dy, y, valid, (saved, raw) = inputs
         passed = dnew
         if valid is not None:
-            dy, *dnew = (jnp.where(valid, a, 0) for a in (dy, *dnew))
+            dy = jnp.where(valid, dy, 0)
+            dnew = tuple(jnp.where(valid, a, 0) for a in dnew)
         dh = dnew[0] + dy
         dout = dh if weights.hr is None else dh @ weights.hr.T
         dparts, ddirect, *dold = cell.backward(saved, y, (dout, *dnew[1:]))
