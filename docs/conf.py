@@ -5,6 +5,7 @@ Pages that show output (the tutorial) are MyST notebooks, `{code-cell}` blocks u
 they are executed at each build, and by the same test.
 """
 
+import inspect
 import logging
 import re
 from importlib.metadata import version as installed_version
@@ -27,6 +28,8 @@ logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda record: "to
 
 html_theme = "furo"
 html_title = "jseq"
+html_static_path = ["_static"]
+html_css_files = ["jseq.css"]
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#2f6f9f", "color-brand-content": "#2f6f9f"},
     "dark_css_variables": {"color-brand-primary": "#79b8e0", "color-brand-content": "#79b8e0"},
@@ -46,9 +49,12 @@ default_role = "literal"  # docstrings write code in single backquotes
 autodoc_typehints = "none"  # the Args say it in words; jax's array types would fill the signature
 autodoc_member_order = "bysource"
 napoleon_use_rtype = False
+napoleon_use_param = False
+napoleon_attr_annotations = False
 
 # Docstrings say what goes in and out in one line each: they are shown as fields.
 FIELD = re.compile(r"^(Input|Output|Params|State|Context|Raises): ")
+BARS = re.compile(r"(`[^`]*`)|\|(\w+)\|")  # |x| in prose is an absolute value, not a substitution
 
 
 def fields(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -60,9 +66,20 @@ def fields(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[s
         if starts != inside and not continues:
             shown.append("")
         inside = starts or (inside and continues)
-        shown.append(FIELD.sub(r":\1: ", line))
+        shown.append(FIELD.sub(r":\1: ", BARS.sub(lambda m: m[1] or rf"\|{m[2]}\|", line)))
     lines[:] = shown
+
+
+def after_napoleon(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Calls arguments so, as params are something else here, and gives properties their docstring back.
+
+    Of a property's first line napoleon takes what stands before a colon for a type.
+    """
+    if what == "property":
+        lines[:] = inspect.getdoc(obj).splitlines()
+    lines[:] = [line.replace(":Parameters:", ":Arguments:") for line in lines]
 
 
 def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", fields, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", after_napoleon, priority=600)

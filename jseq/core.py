@@ -6,9 +6,7 @@ Imports jax, the errors, and `_core` (how a layer is called, checked, edited, pr
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, ParamSpec, cast, overload
-
-import jax
+from typing import Any, NamedTuple, ParamSpec, overload
 
 from jseq._core import calls, editing, printing, values
 from jseq._core.calls import no_params
@@ -47,9 +45,7 @@ class Layer:
     uses_key: bool
     reads: frozenset[str]
 
-    def __init__(
-        self, constructor: Callable[..., "Layer"], arguments: Mapping[str, Any], functions: "calls.Functions"
-    ):
+    def __init__(self, constructor: Callable[..., "Layer"], arguments: Mapping[str, Any], functions: "calls.Functions"):
         inner = functions.children
         children = () if inner is None else inner
         nested = tuple(children.values()) if isinstance(children, Mapping) else children
@@ -279,4 +275,4 @@ def as_layer(value: Any) -> Layer:
         raise CallError("expected layers one by one, got a list. The call that works: sequential(*layers).")
     if not callable(value) or isinstance(value, type):
         raise CallError(f"expected a layer or a function of one array, got {type(value).__name__} {value!r:.60}.")
-    return cast(Layer, lift(value))
+    return lift(value)

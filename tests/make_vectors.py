@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from tests import parity, torch_side
-from tests.cases import families
+from tests.cases import CASES, families
 
 
 def main() -> None:
@@ -19,6 +19,8 @@ def main() -> None:
             if case.torch:
                 with jax.enable_x64(True):
                     found = torch_side.vectors(case)
+                if case in CASES and case.init and any(name.startswith("dparams.") for name in found):
+                    found |= torch_side.initial(case)
                 arrays |= {f"{parity.identifier(case)}|{name}": value for name, value in found.items()}
         if arrays:
             path = parity.VECTORS / f"{family}.npz"

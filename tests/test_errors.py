@@ -162,8 +162,7 @@ TABLE = [
         "a seed for a key",
         lambda: MODEL.init(0),
         TypeError,
-        "sequential(...): expected a PRNG key, got int 0. The call that works: "
-        "params = model.init(jax.random.key(0))",
+        "sequential(...): expected a PRNG key, got int 0. The call that works: params = model.init(jax.random.key(0))",
     ),
     (
         "a shape for x in init",
@@ -189,7 +188,7 @@ TABLE = [
         "floats for an embedding",
         lambda: jseq.sequential(jseq.embedding(10, 4)).init(KEY, X),
         TypeError,
-        'embedding(num_embeddings=10, embedding_dim=4, padding_idx=None, max_norm=None, norm_type=2.0, '
+        "embedding(num_embeddings=10, embedding_dim=4, padding_idx=None, max_norm=None, norm_type=2.0, "
         'scale_grad_by_freq=False) at "0": expected x of an integer dtype (ids), got float32[4,64]. '
         "Call it with x.astype(jnp.int32)",
     ),
@@ -239,7 +238,9 @@ def test_errors_of_plain_functions_keep_type_and_text_and_get_the_path():
     model = jseq.sequential(jseq.linear(64, 32), lambda x: x @ jnp.ones((5, 5)))
     with pytest.raises(TypeError, match="dot_general") as caught:
         model.apply(model.init(KEY), X)
-    assert re.search(r"in \(1\): <lambda at .*test_errors.py:\d+>, given float32\[4,32\]", "\n".join(caught.value.__notes__))
+    assert re.search(
+        r"in \(1\): <lambda at .*test_errors.py:\d+>, given float32\[4,32\]", "\n".join(caught.value.__notes__)
+    )
 
 
 def test_numpy_float64_is_accepted_as_everywhere_in_jax():

@@ -74,7 +74,7 @@ def test_children_are_the_layers():
         (lambda: NAMED + NAMED, "both have a child named act, fc1, fc2"),
         (lambda: CHAIN + NAMED, "name all or none"),
         (lambda: CHAIN + jseq.relu(), r"adds to another sequential, got relu\(\)"),
-        (lambda: CHAIN + (1,), r"adds to another sequential, got \(1,\)"),
+        (lambda: CHAIN + 1, "adds to another sequential, got 1"),
         (lambda: jseq.relu() + jseq.relu(), "cannot be sliced or added"),
         (lambda: jseq.sequential({"a.b": jseq.relu()}), "without '.'"),
         (lambda: jseq.sequential({"": jseq.relu()}), "without '.'"),
@@ -85,7 +85,7 @@ def test_children_are_the_layers():
     ],
 )
 def test_what_cannot_be_is_refused(wrong, text):
-    with pytest.raises(CallError, match=text.replace("(1,)", "(1,)").replace("?", "[?]") if "[" not in text else text):
+    with pytest.raises(CallError, match=text.replace("?", "[?]")):
         wrong()
 
 
@@ -94,7 +94,7 @@ def test_what_cannot_be_is_refused(wrong, text):
     [
         (CHAIN, (), "a tuple of 5, one for each child, got a tuple of 0"),
         (CHAIN, list(CHAIN.init(KEY)), "got a list of 5"),
-        (CHAIN, CHAIN.init(KEY) + ({},), "got a tuple of 6"),
+        (CHAIN, (*CHAIN.init(KEY), {}), "got a tuple of 6"),
         (CHAIN, NAMED.init(KEY), "got a dict of fc1, act, fc2"),
         (NAMED, {"fc1": (), "act": ()}, "missing: fc2"),
         (NAMED, NAMED.init(KEY) | {"fc9": ()}, "unexpected: fc9"),
@@ -161,7 +161,7 @@ def test_context_reaches_every_layer_that_reads_it():
     assert model.reads == {"gain"}
     chex.assert_trees_all_equal(model.apply(params, X, context={"gain": jnp.float32(2)}), jax.nn.relu(X) * 2)
     chex.assert_trees_all_equal(model.apply(params, X), jax.nn.relu(X))
-    with pytest.raises(CallError, match="no layer reads 'gian' from context. Did you mean 'gain'"):
+    with pytest.raises(CallError, match=r"no layer reads 'gian' from context\. Did you mean 'gain'"):
         model.apply(params, X, context={"gian": 2.0})
     with pytest.raises(CallError, match="context is a dict"):
         model.apply(params, X, context=X)

@@ -59,7 +59,9 @@ def test_equality_sees_every_argument():
     assert jseq.linear(64, 128) != jseq.linear(64, 128, bias=False)
     assert jseq.linear(64, 128) != jseq.linear(64, 129)
     assert jseq.sequential(jseq.linear(1, 2)) != jseq.linear(1, 2)
-    assert jseq.sequential({"a": jax.nn.relu, "b": jax.nn.tanh}) != jseq.sequential({"b": jax.nn.tanh, "a": jax.nn.relu})
+    assert jseq.sequential({"a": jax.nn.relu, "b": jax.nn.tanh}) != jseq.sequential(
+        {"b": jax.nn.tanh, "a": jax.nn.relu}
+    )
 
 
 def test_print_is_torchs_tree():
@@ -75,7 +77,9 @@ def test_print_is_torchs_tree():
 
 
 def test_runs_of_equal_children_print_once():
-    model = jseq.sequential(jseq.linear(8, 8), *[jseq.relu()] * 3, jseq.sequential({"a": jax.nn.tanh, "b": jax.nn.tanh}))
+    model = jseq.sequential(
+        jseq.linear(8, 8), *[jseq.relu()] * 3, jseq.sequential({"a": jax.nn.tanh, "b": jax.nn.tanh})
+    )
     assert str(model) == (
         "sequential(\n"
         "  (0): linear(in_features=8, out_features=8, bias=True)\n"
@@ -121,7 +125,9 @@ def test_a_lambda_cannot_be_written_and_the_error_says_what_to_use():
         jseq.to_config(jseq.sequential(lambda x: x + 1))
 
 
-@pytest.mark.parametrize("config", [3, {}, {"layer": "jseq.linear"}, {"layer": "jseq.linear", "arguments": {"size": 3}}])
+@pytest.mark.parametrize(
+    "config", [3, {}, {"layer": "jseq.linear"}, {"layer": "jseq.linear", "arguments": {"size": 3}}]
+)
 def test_a_damaged_config_is_an_error(config):
     with pytest.raises(jseq.errors.LayerError):
         jseq.from_config(config)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tests.case import Case
+from tests.initial import DRAWS, moments
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -134,3 +135,19 @@ def vectors(case: Case) -> dict[str, np.ndarray]:
         after = forward_and_backward(case, module.eval(), inputs(0), context)
         found |= buffers | {f"after.{k}": v for k, v in after.items()}
     return {name: np.array(value) for name, value in found.items()}
+
+
+def initial(case: Case) -> dict[str, np.ndarray]:
+    """The moments of torch's initial values: `init.<path>` for every parameter."""
+    drawn: dict[str, list[np.ndarray]] = {}
+    wanted = DRAWS
+    while wanted > 0:
+        module: nn.Module = eval(case.torch, {"nn": nn, "torch": torch})
+        for path, parameter in module.named_parameters():
+            drawn.setdefault(path, []).append(parameter.detach().numpy().ravel().copy())
+        if not drawn:
+            return {}
+        wanted = DRAWS - min(len(rows) * rows[0].size for rows in drawn.values())
+        if len(next(iter(drawn.values()))) >= 20_000:
+            break
+    return {f"init.{path}": moments(np.concatenate(rows)) for path, rows in drawn.items()}

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from jseq._core.checks import CALLS, OPTIONS, ARGUMENTS, check_arguments, check_context, fits, misfit
+from jseq._core.checks import ARGUMENTS, CALLS, OPTIONS, check_arguments, check_context, fits, misfit
 from jseq.errors import CallError, DtypeError, LayerError, ParamsError, describe, expect_key
 
 if TYPE_CHECKING:
     from jseq.core import Layer
+
 
 @dataclass(frozen=True, eq=False)
 class Functions:
@@ -28,7 +29,9 @@ class Functions:
     @classmethod
     def of(cls, parts: Any, reads: frozenset[str], build: Callable[..., Any]) -> "Functions":
         if not isinstance(parts, tuple) or len(parts) not in (2, 3):  # pyright: ignore[reportUnknownArgumentType]
-            raise CallError(f"the body of {build.__name__} must return (init, apply), got {parts!r:.60}.", build.__name__)
+            raise CallError(
+                f"the body of {build.__name__} must return (init, apply), got {parts!r:.60}.", build.__name__
+            )
         init, apply, *children = parts  # pyright: ignore[reportUnknownVariableType]
         takes = frozenset(inspect.signature(apply).parameters) & {"state", *OPTIONS}  # pyright: ignore
         if not children and ("context" in takes) != bool(reads):

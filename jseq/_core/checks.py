@@ -22,8 +22,7 @@ CALLS = {
     "init": "params = model.init(jax.random.key(0), x)",
     "state_init": "init, apply = jseq.with_state(model); params, state = init(jax.random.key(0), x)",
     "apply": "y = model.apply(params, x, key=key, train=True)",
-    "state_apply": "init, apply = jseq.with_state(model); "
-    "y, state = apply(params, state, x, key=key, train=True)",
+    "state_apply": "init, apply = jseq.with_state(model); y, state = apply(params, state, x, key=key, train=True)",
 }
 
 

@@ -23,11 +23,11 @@ def take(layer: "Layer", index: Any) -> "Layer":
     return layer.children[index]
 
 
-def by_name(layer: "Layer", children: "Mapping[str, Layer]", index: Any) -> "Layer":
+def by_name(layer: "Layer", children: "Mapping[Any, Layer]", index: Any) -> "Layer":
     """The child of this name, or at this position."""
     names = list(children)
     if isinstance(index, int) and -len(names) <= index < len(names):
-        return children[names[index]]
+        return children[names[int(index)]]
     if index not in children:
         hint = near_misses(str(index), names)
         raise CallError(f"has no child {index!r}.{hint} Its children: {', '.join(names)}.", layer.brief)

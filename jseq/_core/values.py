@@ -49,14 +49,14 @@ def freeze(value: Any, argument: str) -> Any:
         return FrozenMapping((name, freeze(item, argument)) for name, item in value.items())  # pyright: ignore
     if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         return np.dtype(value).name
-    if getattr(value, "dtype", None) is not None and isinstance(getattr(value, "dtype"), np.dtype):
-        if isinstance(value, np.generic):
-            return value.item()
+    dtype: Any = getattr(value, "dtype", None)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(dtype, np.dtype):
         if callable(value):  # jnp.float32 and its like
-            return value.dtype.name
+            return dtype.name
         raise OptionError(
-            f"argument {argument} is an array; specs are values, so arrays belong in params: "
-            "make them in init."
+            f"argument {argument} is an array; specs are values, so arrays belong in params: make them in init."
         )
     try:
         hash(value)
@@ -131,7 +131,8 @@ def code(value: Any) -> str:
         return "(" + ", ".join(code(item) for item in items) + ("," if len(items) == 1 else "") + ")"
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return f'float("{value}")'
-    return function_name(value) if inspect.isroutine(value) or function_home(value) else repr(value)
+    routine: Any = value
+    return function_name(routine) if inspect.isroutine(value) or function_home(value) else repr(value)
 
 
 def call_code(name: str, signature: inspect.Signature, arguments: Mapping[str, Any]) -> str:

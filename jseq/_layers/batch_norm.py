@@ -4,13 +4,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jseq import functional as F
+from jseq._layers.affine import Tree, affine_of, affine_params, expect_channels, running_statistics
 from jseq._layers.initial import inferred
 from jseq._layers.options import positive
 from jseq.core import layer
-
-Tree = dict[str, jax.Array]
 
 
 @layer
@@ -45,7 +45,7 @@ def batch_norm(
     Output: the same shape and dtype.
     Params: `weight (C,)` ones, `bias (C,)` zeros; `()` without `affine`.
     State: `running_mean (C,)` zeros, `running_var (C,)` ones, `num_batches_tracked ()`.
-        Without `track_running_stats` the layer keeps none.
+        Without `track_running_stats` the layer keeps none. No gradient flows into the new state, as in torch.
 
     Raises:
         ShapeError: the last axis of x is not `num_features`, or one value a channel in training.
@@ -77,33 +77,15 @@ def batch_norm(
         )  # fmt: skip
         if not train or mean is None or var is None:
             return y, state
+        # torch computes them without autograd, so that a loss cannot reach through them into earlier batches.
+        mean, var = lax.stop_gradient((mean, var))
         return y, {"running_mean": mean, "running_var": var, "num_batches_tracked": count}
 
     def init_untracked(key: jax.Array, x: Any) -> Any:
         return affine_params(inferred(num_features, "num_features", x), affine, bias)
 
     def apply_untracked(params: Any, x: jax.Array) -> jax.Array:
+        expect_channels(x, num_features)
         return F.batch_norm(x, None, None, *affine_of(params), eps=eps, axis_name=axis_name)[0]
 
     return (init, apply) if track_running_stats else (init_untracked, apply_untracked)
-
-
-def affine_params(size: int, affine: bool, bias: bool) -> Any:
-    """The params of a normalisation: a scale of ones, a shift of zeros."""
-    if not affine:
-        return ()
-    return {"weight": jnp.ones((size,)), "bias": jnp.zeros((size,))} if bias else {"weight": jnp.ones((size,))}
-
-
-def affine_of(params: Any) -> tuple[jax.Array | None, jax.Array | None]:
-    """The weight and bias in these params, None for what is not learned."""
-    return (params["weight"], params.get("bias")) if params else (None, None)
-
-
-def running_statistics(size: int) -> Tree:
-    """The state of a normalisation before it has seen a batch."""
-    return {
-        "running_mean": jnp.zeros((size,)),
-        "running_var": jnp.ones((size,)),
-        "num_batches_tracked": jnp.zeros((), jnp.int32),
-    }

@@ -26,9 +26,11 @@ def upsample(
     *,
     spatial_dims: int | None = None,
 ):
-    """Resizes the spatial axes: output o reads the input at `(o + 1/2) / scale_factor - 1/2`.
+    """Resizes the spatial axes: `y[o]` is x at `(o + 1/2) / scale_factor - 1/2`, interpolated as `mode` says.
 
-    With `align_corners` it reads at `o * (in - 1) / (out - 1)`, so that the corners meet.
+    With `align_corners` it is x at `o * (in - 1) / (out - 1)`: the corners meet. "nearest" takes
+    `x[floor(o / scale_factor)]`, "nearest-exact" `x[floor((o + 1/2) / scale_factor)]`, and "area" the mean of
+    what lies under o, as `adaptive_avg_pool2d` does.
 
     Args:
         size: new size of the spatial axes, in elements: a number, or one for each axis.

@@ -37,6 +37,23 @@ def accumulator(dtype: DTypeLike) -> np.dtype[Any]:
     return jnp.dtype(jnp.float32) if jnp.dtype(dtype).itemsize < 4 else jnp.dtype(dtype)
 
 
+def check_divisor(divisor_override: int | None) -> None:
+    """Refuses a divisor that is no whole number, or 0.
+
+    >>> check_divisor(0)
+    Traceback (most recent call last):
+        ...
+    jseq.errors.OptionError: divisor_override must be a whole number other than 0, got 0. \
+Leave it None to divide by the window's size.
+    """
+    whole = isinstance(divisor_override, int) and not isinstance(divisor_override, bool)
+    if divisor_override is not None and not (whole and divisor_override):
+        raise OptionError(
+            f"divisor_override must be a whole number other than 0, got {divisor_override!r}. "
+            "Leave it None to divide by the window's size."
+        )
+
+
 def _sum_slices(x: jax.Array, counts: Sequence[int], pool: Pool) -> jax.Array:
     offsets = itertools.product(*(range(k) for k in pool.kernel))
     slices = (window_slice(x, offset, counts, pool) for offset in offsets)
@@ -83,8 +100,7 @@ def average_windows(
 ) -> jax.Array:
     """Averages each window over `n` spatial axes; `avg_pool2d` says how."""
     sizes, counts = prepare(x, n, pool)
-    if divisor_override == 0:
-        raise OptionError("divisor_override must not be 0. Leave it None to divide by the window's size.")
+    check_divisor(divisor_override)
     dtype = accumulator(x.dtype)
     total = _sum_windows(pad_spatial(x.astype(dtype), pool, counts, 0), counts, pool)
     divisors = _divisors(sizes, counts, pool, count_include_pad)

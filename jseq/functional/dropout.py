@@ -207,6 +207,6 @@ def gaussian_noise(
 
 
 def check_std(std: float) -> None:
-    """Refuses a negative standard deviation."""
-    if not std >= 0:
+    """Refuses what is no standard deviation."""
+    if not (isinstance(std, (int, float)) and std >= 0):
         raise OptionError(f"expected std >= 0, got {std!r}.")
