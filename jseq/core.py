@@ -47,7 +47,7 @@ class Layer:
 
     def __init__(self, constructor: Callable[..., "Layer"], arguments: Mapping[str, Any], functions: "calls.Functions"):
         inner = functions.children
-        children = () if inner is None else inner
+        children = {"layer": inner} if isinstance(inner, Layer) else inner or ()
         nested = tuple(children.values()) if isinstance(children, Mapping) else children
 
         def inherits(attribute: str) -> bool:
@@ -101,6 +101,11 @@ class Layer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuild, (self.constructor, values.portable(self.arguments))
+
+    @property
+    def wraps(self) -> bool:
+        """Whether this is a wrapper, whose params and state are those of the one layer inside it."""
+        return isinstance(self.functions.children, Layer)
 
     @property
     def signature(self) -> inspect.Signature:
@@ -179,7 +184,7 @@ def layer(build: Any = None, /, *, context: Iterable[str] = ()) -> Any:
     from them. `init(key, x)` returns the params (a dict of arrays, or `()`); `apply(params, x)`
     returns y. `apply` may also declare `key`, `train` and `context`, and gets only what it declares.
     With `apply(params, state, x)` the layer keeps state: `init` returns `(params, state)` and `apply`
-    returns `(y, state)`. A combinator also returns its children (see `jseq.children`).
+    returns `(y, state)`. A combinator also returns its children (see `jseq.Children`).
 
     Args:
         context: names that `apply` reads from the context dict; any other name is refused by the model.
@@ -223,8 +228,8 @@ def _decorate(build: Callable[..., Any], reads: frozenset[str]) -> Callable[...,
                 bound.arguments[argument] = values.freeze(value, argument)
             functions = calls.Functions.of(build(*bound.args, **bound.kwargs), reads, build)
         except LayerError as error:
-            chain = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in signature.parameters.values())
-            error.name(name if chain else f"{name}({', '.join(values.options(signature, bound.arguments))})")
+            held = any(isinstance(value, Layer | tuple) for value in bound.arguments.values())
+            error.name(name if held else f"{name}({', '.join(values.options(signature, bound.arguments))})")
             raise
         return Layer(constructor, values.FrozenMapping(bound.arguments.items()), functions)
 

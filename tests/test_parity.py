@@ -32,6 +32,7 @@ live = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="tor
 
 
 @live
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch speaks of its own speed and of defaults to come
 @pytest.mark.parametrize("pair", TORCH, ids=[str(case)[:100] for case in TORCH])
 def test_numbers_equal_torchs_live(pair):
     from tests import torch_side

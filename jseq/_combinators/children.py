@@ -17,15 +17,19 @@ from jseq.errors import CallError, LayerError, ParamsError, describe
 class Child:
     """A layer in its place: its name, and the number that its keys are folded with."""
 
-    name: str
+    name: str  # "" for the layer inside a wrapper, which adds nothing to paths
     layer: Layer
-    fold: int
+    fold: int | None  # None: the key is passed on as it is
     label: str
+
+    def key(self, key: Any) -> Any:
+        """The child's own key, if there is a key."""
+        return key if key is None or self.fold is None else jax.random.fold_in(key, self.fold)
 
     def init(self, key: Any, x: Any) -> tuple[Any, Any, Any]:
         """Initialises the child: `(params, state, y)`, y being shapes only (None if x is)."""
         try:
-            folded = key if self.layer.functions.init is no_params else jax.random.fold_in(key, self.fold)
+            folded = key if self.layer.functions.init is no_params else self.key(key)
             params, state = calls.run_init(self.layer, folded, x)
             y = calls.shapes(self.layer, x)[2] if x is not None else None
             return params, state, y
@@ -37,8 +41,7 @@ class Child:
               context: Mapping[str, Any] | None = None) -> tuple[Any, Any]:  # fmt: skip
         """Applies the child: `(y, state)`. The key is folded only if the child may use it."""
         try:
-            if key is not None and self.layer.uses_key:
-                key = jax.random.fold_in(key, self.fold)
+            key = self.key(key) if self.layer.uses_key else None
             with jax.named_scope(self.scope):
                 return calls.run_apply(self.layer, params, state, x, key, train, context)
         except Exception as error:
@@ -48,13 +51,22 @@ class Child:
     @property
     def scope(self) -> str:
         """The name in profiles and in compiled code: `3.linear`, `encoder`."""
-        return f"{self.name}.{self.layer.name}" if self.name.isdigit() else self.name
+        return f"{self.name}.{self.layer.name}" if self.name.isdigit() else self.name or self.layer.name
 
     def note(self, error: Exception, x: Any) -> None:
         """Adds this level to the path of an error."""
-        if isinstance(error, LayerError):
+        if isinstance(error, LayerError) and self.name:
             error.enter(self.name)
         error.add_note(f"in {self.label}: {self.layer.brief}, given {describe(x)}")
+
+
+def inner(layer: Any, label: str = "the layer inside") -> Child:
+    """The one layer inside a wrapper: its params, state and keys are the wrapper's own.
+
+    A wrapper returns it as its children: `return init, apply, child.layer`. So `remat(layer)` has the
+    params, the initial values and the paths of `layer`.
+    """
+    return Child("", as_layer(layer), None, label)
 
 
 class Children:
@@ -118,6 +130,8 @@ class Children:
 
     def split(self, entries: Any, what: str) -> list[Any]:
         """Takes one value per child out of the container; refuses any other container."""
+        if entries is None and what == "state" and not any(child.layer.keeps_state for child in self.children):
+            return [None] * len(self.children)  # the plain pair threads none
         names = [child.name for child in self.children]
         if self.named:
             if isinstance(entries, dict) and set(entries) == set(names):  # pyright: ignore
@@ -146,6 +160,11 @@ class Children:
     def zip(self, params: Any, state: Any) -> list[tuple[Child, Any, Any]]:
         """Goes through the children with their params and state."""
         return list(zip(self.children, self.split(params, "params"), self.split(state, "state"), strict=True))
+
+    def init_branches(self, key: Any, xs: Sequence[Any]) -> tuple[Any, Any]:
+        """Initialises the children side by side, each on its own input."""
+        made = [child.init(key, x)[:2] for child, x in zip(self.children, xs, strict=True)]
+        return self.join([params for params, _ in made]), self.join([state for _, state in made])
 
     def init_chain(self, key: Any, x: Any) -> tuple[Any, Any]:
         """Initialises the children one after the other, each on the shape that the last one gives."""

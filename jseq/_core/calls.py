@@ -22,7 +22,7 @@ class Functions:
 
     init: Callable[..., Any]
     apply: Callable[..., Any]
-    children: "tuple[Layer, ...] | Mapping[str, Layer] | None"  # None: a leaf layer
+    children: "tuple[Layer, ...] | Mapping[str, Layer] | Layer | None"  # None: a leaf; a Layer: a wrapper of it
     takes: frozenset[str]  # of state, key, train, context
     reads: frozenset[str]
 
@@ -95,6 +95,8 @@ def state_keepers(layer: "Layer", path: str = "") -> list[tuple[str, str]]:
     """The layers that keep state of their own: their paths and one-line names."""
     children = layer.children
     named = children.items() if isinstance(children, Mapping) else enumerate(children)
+    if layer.wraps:
+        return [pair for _, child in named for pair in state_keepers(child, path)]
     found = [pair for name, child in named if child.keeps_state
              for pair in state_keepers(child, f"{path}.{name}" if path else str(name))]  # fmt: skip
     return found or [(path, layer.brief)]
@@ -105,8 +107,8 @@ def start(layer: "Layer", key: Any, x: Any = None) -> tuple[Any, Any]:
     expect_key(key, CALLS["init"].replace(", x)", ")"))
     x = jax.tree.map(as_shape, x)
     made = run_init(layer, key, x)
-    if x is not None and layer.functions.children is None:
-        shapes(layer, x)  # an input that apply would refuse is refused now; combinators ask their children
+    if x is not None:
+        shapes(layer, x)  # an input that apply would refuse is refused now
     return made
 
 
@@ -140,8 +142,6 @@ def enter(layer: "Layer", params: Any, x: Any, state: Any = None, key: Any = Non
         expect_key(key, CALLS["apply"])
     check_context(layer, context)
     x = jax.tree.map(as_input, x, is_leaf=lambda leaf: isinstance(leaf, list))
-    if state is None and not layer.keeps_state:
-        state = empty_state(layer)
     try:
         return run_apply(layer, params, state, x, key, train, context)
     except Exception as error:
@@ -155,14 +155,6 @@ def as_input(x: Any) -> Any:
         raise DtypeError(f"expected x to be an array, got {describe(x)}. "
                          "The call that works: model.apply(params, jnp.asarray(x)).")  # fmt: skip
     return jnp.asarray(x)
-
-
-def empty_state(layer: "Layer") -> Any:
-    """The state of a model that keeps none: the tree of its children, without leaves."""
-    children = layer.children
-    if isinstance(children, Mapping):
-        return {name: empty_state(child) for name, child in children.items()}
-    return tuple(empty_state(child) for child in children)
 
 
 def run_apply(layer: "Layer", params: Any, state: Any, x: Any, key: Any, train: bool,
@@ -231,6 +223,8 @@ def expected_trees(layer: "Layer", x: Any) -> tuple[Any, Any]:
 def check_params(layer: "Layer", params: Any, state: Any, x: Any) -> None:
     """Refuses params and state that `init` of this leaf layer would not have made."""
     wanted_params, wanted_state = expected_trees(layer, x)
+    if state is None and not layer.keeps_state:  # the plain pair threads none
+        state = wanted_state
     for what, wanted, given in (("params", wanted_params, params), ("state", wanted_state, state)):
         if not fits(wanted, given):
             order = "params, state, x" if layer.keeps_state else "params, x"

@@ -22,7 +22,7 @@ def tree(layer: "Layer", label: str = "") -> str:
     """Draws the model as torch does; runs of equal children are drawn once."""
     if not layer.children:
         return label + brief(layer)
-    shown = values.options(layer.signature, layer.arguments, skip=child_arguments(layer))
+    shown = values.options(layer.signature, layer.arguments, skip=child_arguments(layer), defaults=False)
     lines = [f"{label}{layer.name}(" + "".join(f"{option}, " for option in shown).rstrip()]
     for label_of_child, child in runs(layer.children):
         lines += ("  " + line for line in tree(child, label_of_child).splitlines())

@@ -149,12 +149,14 @@ def call_code(name: str, signature: inspect.Signature, arguments: Mapping[str, A
     return f"{name}({', '.join(parts)})"
 
 
-def options(signature: inspect.Signature, arguments: Mapping[str, Any], skip: Iterable[str] = ()) -> list[str]:
+def options(
+    signature: inspect.Signature, arguments: Mapping[str, Any], skip: Iterable[str] = (), defaults: bool = True
+) -> list[str]:
     """Lists `name=value` as torch prints them; keyword-only arguments only where they were set."""
     shown: list[str] = []
     for parameter in signature.parameters.values():
         value = arguments[parameter.name]
-        default = parameter.kind is parameter.KEYWORD_ONLY and value == parameter.default
-        if parameter.name not in skip and not default:
+        hidden = value == parameter.default and (parameter.kind is parameter.KEYWORD_ONLY or not defaults)
+        if parameter.name not in skip and not hidden:
             shown.append(f"{parameter.name}={code(value)}")
     return shown

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jseq import functional as F
 from jseq._layers.initial import draw, inferred
 from jseq._layers.options import positive
+from jseq._layers.sizes import declared
 from jseq.core import layer
 from jseq.errors import DtypeError, OptionError, describe, expect_key
 from jseq.functional.dropout import check_probability
@@ -79,7 +80,8 @@ def multihead_attention(
         >>> layer.apply(params, (x[:, :2], x, x)).shape
         (3, 2, 8)
     """
-    positive(embed_dim=embed_dim, num_heads=num_heads, kdim=kdim, vdim=vdim)
+    positive(embed_dim=embed_dim, kdim=kdim, vdim=vdim)
+    declared(num_heads=num_heads)
     check_probability(dropout)
     if embed_dim is not None:
         check_heads(embed_dim, num_heads)

@@ -79,7 +79,8 @@ def _sum_windows(x: jax.Array, counts: Sequence[int], pool: Pool) -> jax.Array:
                 x, 0, (counts[axis] - 1) * one.stride[axis] + one.kernel[axis], axis=lead + axis
             )
             window, stride = (1,) * lead + (*one.kernel, 1), (1,) * lead + (*one.stride, 1)
-            x = lax.reduce_window(x, jnp.zeros((), x.dtype), lax.add, window, stride, "VALID")
+            # numpy's zero: under jit jnp's is traced, and then lax sees no sum and has no gradient for it
+            x = lax.reduce_window(x, np.zeros((), x.dtype), lax.add, window, stride, "VALID")
     return x
 
 

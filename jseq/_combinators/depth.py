@@ -1,0 +1,184 @@
+"""Depth and memory: one layer many times over, and recomputing instead of keeping."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jseq._combinators.children import inner, stable_number
+from jseq._layers.options import positive
+from jseq.core import Layer, layer
+from jseq.errors import OptionError, ParamsError, ShapeError, describe, near_misses
+
+Context = Mapping[str, Any] | None
+
+
+def stack_params(trees: tuple[Any, ...]) -> Any:
+    """Stacks the params of n equal layers on a new leading axis: `sequential`'s tuple to `repeat`'s tree.
+
+    Raises:
+        ParamsError: no trees, or trees of different structures or shapes.
+
+    Example:
+        >>> import jax, jseq
+        >>> params = jseq.sequential(*[jseq.linear(4, 4)] * 3).init(jax.random.key(0))
+        >>> jseq.stack_params(params)["weight"].shape
+        (3, 4, 4)
+    """
+    if not trees or len({str(jax.tree.map(jnp.shape, tree)) for tree in trees}) != 1:
+        raise ParamsError(f"expected a tuple of equal trees to stack, got {describe(trees)}.")
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def unstack_params(tree: Any) -> tuple[Any, ...]:
+    """Undoes `stack_params`: a tree with a leading axis n to a tuple of n trees.
+
+    Raises:
+        ParamsError: the leading axes differ, or there are no leaves to tell n from.
+
+    Example:
+        >>> import jax.numpy as jnp, jseq
+        >>> [p["weight"].shape for p in jseq.unstack_params({"weight": jnp.ones((3, 4, 4))})]
+        [(4, 4), (4, 4), (4, 4)]
+    """
+    sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(tree)}
+    if len(sizes) != 1 or sizes == {()}:
+        raise ParamsError(f"expected leaves with one leading axis to unstack, got {describe(tree)}.")
+    return tuple(jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(sizes.pop()[0]))
+
+
+@layer
+def repeat(layer: Layer | Any, n: int, *, stacked: bool = True, remat: bool = False, unroll: int = 1):
+    """Applies n copies of a layer one after the other, each with its own params, compiled once by `lax.scan`.
+
+    Computes what `sequential(*[layer] * n)` does, with the same initial values and dropout masks, but traces and
+    compiles the layer once. That pays in compile time at any depth, and costs step time on CPU where the
+    layer is large (see `docs/explanation/depth.md` for measurements): `sequential` never does it by itself.
+
+    Args:
+        layer: the layer to repeat; its output has the shape and dtype of its input.
+        n: number of copies.
+        stacked: whether params and state carry a leading axis n (compiles and runs faster); else they are
+            a tuple of n trees, as optimisers, checkpoints and torch have them, stacked inside.
+        remat: whether to recompute the copies' activations in the backward pass instead of keeping them.
+        unroll: copies per step of the loop.
+
+    Input: what the layer takes.
+    Output: the same shape and dtype.
+    Params: those of the layer with a leading axis n, or a tuple of n. `stack_params` and `unstack_params` convert.
+    State: the same.
+    Context: what the layer reads; every copy gets the same.
+
+    Raises:
+        ShapeError: the layer changes the shape or dtype.
+        OptionError: n or unroll below 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jseq
+        >>> deep = jseq.repeat(jseq.residual(jseq.sequential(jseq.linear(8, 8), jseq.relu())), 12)
+        >>> params = deep.init(jax.random.key(0))
+        >>> params["layer"][0]["weight"].shape, deep.apply(params, jnp.ones((2, 8))).shape
+        ((12, 8, 8), (2, 8))
+    """
+    positive(n=n, unroll=unroll)
+    child = inner(layer, f"one of {n} copies")
+    # As sequential derives them: kind and ordinal. So both draw the same values.
+    folds = [stable_number(f"{child.layer.name}:{i}") for i in range(n)]
+
+    def init(key: jax.Array, x: Any) -> tuple[Any, Any]:
+        if x is not None:
+            check_kept(x, child.init(key, x)[2])
+        made = jax.vmap(lambda key: child.init(key, x)[:2])(copies_keys(key, folds))
+        return made if stacked else tuple_of_pairs(made, n)
+
+    def apply(params: Any, state: Any, x: Any, key: Any, train: bool, context: Context) -> tuple[Any, Any]:
+        params, state = (params, state) if stacked else (gathered(params, n), gathered(state, n))
+        check_leading(params, n)
+        keys = copies_keys(key, folds) if key is not None and child.layer.uses_key else None
+
+        def step(x: Any, copy: Any) -> tuple[Any, Any]:
+            p, s, k = copy
+            y, s = child.apply(p, s, x, key=k, train=train, context=context)
+            check_kept(x, y)
+            return y, s
+
+        y, states = jax.lax.scan(jax.checkpoint(step) if remat else step, x, (params, state, keys), n, unroll=unroll)
+        return y, states if stacked or not jax.tree.leaves(states) else unstack_params(states)
+
+    return init, apply, child.layer
+
+
+def copies_keys(key: jax.Array, folds: list[int]) -> jax.Array:
+    """One key for each copy."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(folds, jnp.uint32))
+
+
+def tuple_of_pairs(made: tuple[Any, Any], n: int) -> tuple[Any, Any]:
+    """Params and state of the copies as tuples of n trees."""
+    params, state = (unstack_params(tree) if jax.tree.leaves(tree) else (tree,) * n for tree in made)
+    return params, state
+
+
+def gathered(trees: Any, n: int) -> Any:
+    """Stacks a tuple of n trees; refuses anything else."""
+    if trees is None:
+        return None
+    if not isinstance(trees, tuple) or len(trees) != n:  # pyright: ignore[reportUnknownArgumentType]
+        raise ParamsError(f"expected a tuple of {n}, one for each copy, got {describe(trees)}. "
+                          "jseq.unstack_params(params) makes it of a stacked tree.")  # fmt: skip
+    return stack_params(trees)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def check_leading(params: Any, n: int) -> None:
+    """Refuses params that are not stacked n high."""
+    wrong = [leaf for leaf in jax.tree.leaves(params) if jnp.shape(leaf)[:1] != (n,)]
+    if wrong or isinstance(params, tuple) and len(params) == n and n > 1 and not jax.tree.leaves(params):
+        raise ParamsError(f"expected params with a leading axis of {n}, one entry for each copy, got "
+                          f"{describe(params)}. jseq.stack_params(params) makes them of a tuple.")  # fmt: skip
+
+
+def check_kept(x: Any, y: Any) -> None:
+    """Refuses a repeated layer that changes the shape or dtype."""
+    if describe(x) != describe(y):
+        raise ShapeError(f"expected a repeated layer to keep shape and dtype, got {describe(y)} of {describe(x)}.")
+
+
+@layer
+def remat(layer: Layer | Any, policy: str | None = None):
+    """Recomputes a layer's activations in the backward pass instead of keeping them: memory for time.
+
+    Args:
+        layer: the layer to recompute.
+        policy: name of one of `jax.checkpoint_policies`, which says what is kept all the same, such as
+            "dots_saveable"; None keeps nothing.
+
+    Input, Output, Params, State, Context: those of the layer.
+
+    Raises:
+        OptionError: no policy has this name.
+
+    Follows `torch.utils.checkpoint` and `jax.checkpoint` (Chen et al. 2016, arXiv:1604.06174).
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jseq
+        >>> model = jseq.remat(jseq.sequential(jseq.linear(4, 64), jseq.gelu(), jseq.linear(64, 4)))
+        >>> model.apply(model.init(jax.random.key(0)), jnp.ones((2, 4))).shape
+        (2, 4)
+    """
+    child = inner(layer)
+    known = [name for name in dir(jax.checkpoint_policies) if not name.startswith("_")]
+    if policy is not None and policy not in known:
+        raise OptionError(f"no policy is called {policy!r}.{near_misses(policy, known)} Known: {', '.join(known)}.")
+    chosen = None if policy is None else getattr(jax.checkpoint_policies, policy)
+
+    def init(key: jax.Array, x: Any) -> tuple[Any, Any]:
+        return child.init(key, x)[:2]
+
+    def apply(params: Any, state: Any, x: Any, key: Any, train: bool, context: Context) -> tuple[Any, Any]:
+        def run(params: Any, state: Any, x: Any, key: Any, context: Context) -> tuple[Any, Any]:
+            return child.apply(params, state, x, key=key, train=train, context=context)
+
+        return jax.checkpoint(run, policy=chosen)(params, state, x, key, context)
+
+    return init, apply, child.layer
