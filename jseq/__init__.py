@@ -2,11 +2,15 @@
 
 from jseq import errors as errors
 from jseq import functional as functional
+from jseq._combinators.children import Child as Child
 from jseq._combinators.children import Children as Children
 from jseq._combinators.depth import remat as remat
 from jseq._combinators.depth import repeat as repeat
 from jseq._combinators.depth import stack_params as stack_params
 from jseq._combinators.depth import unstack_params as unstack_params
+from jseq._combinators.ensemble import ensemble as ensemble
+from jseq._combinators.ensemble import over_batch as over_batch
+from jseq._combinators.freezing import freeze as freeze
 from jseq._combinators.graph import add as add
 from jseq._combinators.graph import branch as branch
 from jseq._combinators.graph import concatenate as concatenate
@@ -14,8 +18,18 @@ from jseq._combinators.graph import multiply as multiply
 from jseq._combinators.graph import parallel as parallel
 from jseq._combinators.graph import residual as residual
 from jseq._combinators.graph import select as select
+from jseq._combinators.lora import lora as lora
+from jseq._combinators.lora import merge_lora as merge_lora
 from jseq._combinators.mlp import mlp as mlp
+from jseq._combinators.packing import pack as pack
+from jseq._combinators.packing import packed as packed
+from jseq._combinators.packing import unpack as unpack
+from jseq._combinators.parametrize import parametrize as parametrize
+from jseq._combinators.parametrize import weight_norm as weight_norm
 from jseq._combinators.sequential import sequential as sequential
+from jseq._combinators.spectral import power_iteration as power_iteration
+from jseq._combinators.spectral import spectral_norm as spectral_norm
+from jseq._combinators.tie import tie as tie
 from jseq._combinators.transformer import transformer as transformer
 from jseq._combinators.transformer import transformer_decoder as transformer_decoder
 from jseq._combinators.transformer import transformer_encoder as transformer_encoder
@@ -94,6 +108,7 @@ from jseq._layers.grouped_attention import grouped_query_attention as grouped_qu
 from jseq._layers.instance_norm import instance_norm1d as instance_norm1d
 from jseq._layers.instance_norm import instance_norm2d as instance_norm2d
 from jseq._layers.instance_norm import instance_norm3d as instance_norm3d
+from jseq._layers.initial import inferred as inferred
 from jseq._layers.linear import bias as bias
 from jseq._layers.linear import bilinear as bilinear
 from jseq._layers.linear import identity as identity

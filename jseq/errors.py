@@ -121,7 +121,10 @@ def is_key(key: Any) -> bool:
     return bool(jnp.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == np.uint32 and len(key.shape) >= 1))
 
 
-def expect_key(key: Any, call: str) -> None:
-    """Refuses what is no PRNG key; `call` is the call that works."""
+KEYED = "apply(params, x, key=key, train=True)"
+
+
+def expect_key(key: Any, call: str = KEYED) -> None:
+    """Refuses what is no PRNG key; `call` is the call that works (the stateful pair's is filled in by it)."""
     if not is_key(key):
         raise CallError(f"expected a PRNG key, got {describe(key)}. The call that works: {call}.")

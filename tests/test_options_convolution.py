@@ -17,7 +17,7 @@ TABLE = [
     ("conv2d(3, 4, 3, stride=0)", "stride must be at least 1, got 0"),
     ("conv2d(3, 4, 3, stride=(1, 2, 3))", "stride must be one integer or 2 of them"),
     ("conv2d(3, 4, 3, padding=-1)", "padding must be at least 0, got -1"),
-    ("conv2d(3, 4, 3, padding='full')", "padding must be \"same\", \"valid\", integers or pairs, got 'full'"),
+    ("conv2d(3, 4, 3, padding='full')", 'padding must be "same", "valid", integers or pairs, got \'full\''),
     ("conv2d(3, 4, 3, padding=((1, 1),))", "padding must have one (low, high) pair for each of 2 axes"),
     ("conv2d(3, 4, 3, 2, 'same')", 'padding="same" needs stride 1, got stride (2, 2)'),
     ("conv3d(3, 4, 2, (1, 2, 1), 'same')", 'padding="same" needs stride 1, got stride (1, 2, 1)'),
@@ -68,7 +68,7 @@ WRONG_INPUTS = [
     ("conv_transpose1d(3, 4, 1, padding=2)", (3, 3), "expected x large enough for the padding"),
     ("separable_conv2d(3, 4, 3)", (8, 8, 4), "expected x of shape (..., H, W, 3), got float32[8,8,4]"),
     ("squeeze_excitation(4, 2)", (8, 8, 3), "expected x of shape (..., H, W, 4), got float32[8,8,3]"),
-    ("squeeze_excitation(4, 2)", (8, 4), "expected x of shape (..., H, W, C), got float32[8,4]"),
+    ("squeeze_excitation(4, 2)", (8, 4), "expected x of shape (..., H, W, 4), got float32[8,4]"),
 ]
 
 

@@ -60,7 +60,7 @@ WRONG_INPUTS = [
     ("max_unpool2d(2)", (PAIR[0], PAIR[1][:1]), "expected indices of the shape of x, got int32[1,2,1]"),
     ("max_unpool2d(2)", (PAIR[0], PAIR[0]), "expected integer indices, got float32[2,2,1]"),
     ("max_unpool2d(2, output_size=6)", PAIR, "output_size must be less than a stride of (2, 2) away from (4, 4)"),
-    *((f"{name}_pool{n}d({arguments})", jnp.ones((4,) * n + (2,), jnp.int32), "expected x of a floating dtype, got int32")
+    *((f"{name}_pool{n}d({arguments})", jnp.ones((4,) * n + (2,), jnp.int32), "expected x of a floating dtype, got int")
       for n in (1, 2, 3) for name, arguments in POOLS.items()),
 ]  # fmt: skip
 

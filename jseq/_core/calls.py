@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq._core.checks import ARGUMENTS, CALLS, OPTIONS, check_arguments, check_context, fits, misfit
-from jseq.errors import CallError, DtypeError, LayerError, ParamsError, describe, expect_key
+from jseq.errors import KEYED, CallError, DtypeError, LayerError, ParamsError, describe, expect_key
 
 if TYPE_CHECKING:
     from jseq.core import Layer
@@ -71,6 +71,8 @@ class Method:
             return y if self.kind == "apply" else (y, state)
         except LayerError as error:
             error.name(layer.brief)
+            if self.kind == "state_apply":
+                error.message = error.message.replace(KEYED, KEYED.replace("params, x", "params, state, x"))
             raise
 
     def __eq__(self, other: object) -> bool:
@@ -86,8 +88,8 @@ class Method:
 
 def refuse_plain_pair(layer: "Layer", kind: str) -> None:
     """The plain pair has nowhere to put state: names the layers that keep it, shows the call that works."""
-    keepers = ", ".join(f'{brief} at "{path}"' if path else brief for path, brief in state_keepers(layer))
-    raise CallError(f"{keepers} keeps state, which the plain pair cannot thread. "
+    keepers = ", ".join(f'{brief} at "{path}"' for path, brief in state_keepers(layer) if path)
+    raise CallError(f"{keepers or 'this layer'} keeps state, which the plain pair cannot thread. "
                     f"The call that works: {CALLS['state_' + kind]}.")  # fmt: skip
 
 
@@ -106,10 +108,14 @@ def start(layer: "Layer", key: Any, x: Any = None) -> tuple[Any, Any]:
     """The outermost `init`: checks the call, then initialises."""
     expect_key(key, CALLS["init"].replace(", x)", ")"))
     x = jax.tree.map(as_shape, x)
-    made = run_init(layer, key, x)
-    if x is not None:
-        shapes(layer, x)  # an input that apply would refuse is refused now
-    return made
+    try:
+        made = run_init(layer, key, x)
+        if x is not None:
+            shapes(layer, x)  # an input that apply would refuse is refused now
+        return made
+    except Exception as error:
+        error.add_note(f"in {layer.brief}, given {describe(x)}")
+        raise
 
 
 def as_shape(x: Any) -> jax.ShapeDtypeStruct:

@@ -70,7 +70,7 @@ def dropout1d(p: float = 0.5):
     Args:
         p: probability of dropping a channel, from 0 to 1.
 
-    Input: `(..., L, C)`, floating.
+    Input: `(..., T, C)`, floating.
     Output: the same shape and dtype.
     Params: none, `()`.
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jseq import functional as F
 from jseq._layers.counts import at_least

@@ -14,7 +14,13 @@ from jseq.errors import OptionError
 
 
 def instances(
-    n: int, num_features: int | None, eps: float, momentum: float, affine: bool, track_running_stats: bool, bias: bool
+    n: int,
+    num_features: int | None,
+    eps: float,
+    momentum: float | None,
+    affine: bool,
+    track_running_stats: bool,
+    bias: bool,
 ) -> Any:
     """The pair of instance_norm1d, 2d and 3d; `n` is the number of spatial axes."""
     positive(num_features=num_features)
@@ -73,7 +79,7 @@ def instance_norm1d(
             does the same in training and evaluation.
         bias: whether the affine map has a bias.
 
-    Input: `(..., L, num_features)`, floating. Statistics are float32 for half-precision input.
+    Input: `(..., T, num_features)`, floating. Statistics are float32 for half-precision input.
     Output: the same shape and dtype.
     Params: `weight (num_features,)` ones, `bias (num_features,)` zeros; `()` without `affine`.
     State: with `track_running_stats` alone: `running_mean (num_features,)` zeros, `running_var (num_features,)`

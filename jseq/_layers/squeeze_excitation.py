@@ -11,6 +11,7 @@ from jseq._layers.initial import Initializer, inferred
 from jseq._layers.options import positive
 from jseq.core import Layer, is_constructor, layer
 from jseq.errors import OptionError
+from jseq.functional.windows import expect_spatial
 
 Params = dict[str, dict[str, jax.Array]]
 Function = Callable[[jax.Array], jax.Array]
@@ -75,6 +76,7 @@ def squeeze_excitation(
         }
 
     def apply(params: Params, x: jax.Array) -> jax.Array:
+        expect_spatial(x, 2, params["fc2"]["weight"].shape[-1])
         mean = F.adaptive_avg_pool2d(x, 1)
         hidden = activation(F.conv2d(mean, params["fc1"]["weight"], params["fc1"]["bias"]))
         return x * scale_activation(F.conv2d(hidden, params["fc2"]["weight"], params["fc2"]["bias"]))

@@ -27,9 +27,7 @@ def unpooling(n: int, kernel_size: Size, stride: Size | None, padding: Size, out
 
 
 @layer
-def max_unpool1d(
-    kernel_size: Size, stride: Size | None = None, padding: Size = 0, *, output_size: Size | None = None
-):
+def max_unpool1d(kernel_size: Size, stride: Size | None = None, padding: Size = 0, *, output_size: Size | None = None):
     """Puts maxima back to where they were in a sequence, and 0 elsewhere: `y[indices[i]] = x[i]`, for each channel.
 
     Args:
@@ -61,9 +59,7 @@ def max_unpool1d(
 
 
 @layer
-def max_unpool2d(
-    kernel_size: Size, stride: Size | None = None, padding: Size = 0, *, output_size: Size | None = None
-):
+def max_unpool2d(kernel_size: Size, stride: Size | None = None, padding: Size = 0, *, output_size: Size | None = None):
     """Puts maxima back to where they were in an image, and 0 elsewhere: `y[indices[i]] = x[i]`, for each channel.
 
     Args:
@@ -95,9 +91,7 @@ def max_unpool2d(
 
 
 @layer
-def max_unpool3d(
-    kernel_size: Size, stride: Size | None = None, padding: Size = 0, *, output_size: Size | None = None
-):
+def max_unpool3d(kernel_size: Size, stride: Size | None = None, padding: Size = 0, *, output_size: Size | None = None):
     """Puts maxima back to where they were in a volume, and 0 elsewhere: `y[indices[i]] = x[i]`, for each channel.
 
     Args:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jseq.errors import OptionError, expect_key, expect_rank
 from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
+from jseq.functional.windows import spatial_form
 
 CALL = "apply(params, x, key=key, train=True)"
 ALPHA = 1.7580993408473766  # scale times alpha of SELU: minus its limit at -infinity
@@ -86,7 +87,7 @@ def dropout(x: jax.Array, p: float = 0.5, *, key: jax.Array | None = None, train
 
 def feature_shape(x: jax.Array, spatial_dims: int) -> tuple[int, ...]:
     """Gives the shape of a mask with one bit for each channel of each example: (..., 1, 1, C)."""
-    expect_rank(x, spatial_dims + 1, f"({', '.join(('...', *'DHW'[3 - spatial_dims :], 'C'))})")
+    expect_rank(x, spatial_dims + 1, spatial_form(spatial_dims))
     return (*x.shape[: x.ndim - 1 - spatial_dims], *(1,) * spatial_dims, x.shape[-1])
 
 

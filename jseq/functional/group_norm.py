@@ -10,18 +10,13 @@ from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
 from jseq.functional.batch_norm import average, batch_norm
 from jseq.functional.normalisation import scale_and_shift, standardise
+from jseq.functional.windows import spatial_form
 
 
 def check_groups(num_groups: int, num_channels: int) -> None:
     """Refuses a number of groups that does not divide the channels."""
     if num_groups < 1 or num_channels % num_groups:
         raise OptionError(f"expected num_groups to divide {num_channels} channels, got {num_groups!r}.")
-
-
-def channel_form(spatial_dims: int) -> str:
-    """Writes the shape of an input with some spatial axes: 2 makes `(..., H, W, C)`."""
-    names = ("L",) if spatial_dims == 1 else tuple("DHW"[3 - min(spatial_dims, 3) :])
-    return f"({', '.join(('...', *names, 'C'))})"
 
 
 def group_norm(
@@ -49,7 +44,7 @@ def group_norm(
     [-1.0, 1.0, -1.0, 1.0]
     """
     x = floating(x)
-    expect_rank(x, spatial_dims + 1, channel_form(spatial_dims))
+    expect_rank(x, spatial_dims + 1, spatial_form(spatial_dims))
     check_groups(num_groups, x.shape[-1])
     _check_channels(x, weight, bias)
     grouped = widen(x).reshape(*x.shape[:-1], num_groups, x.shape[-1] // num_groups)
@@ -90,7 +85,7 @@ def instance_norm(
     ([[-1.0], [1.0]], None, None)
     """
     x = floating(x)
-    expect_rank(x, spatial_dims + 1, channel_form(spatial_dims))
+    expect_rank(x, spatial_dims + 1, spatial_form(spatial_dims))
     _check_channels(x, running_mean, weight, bias)
     if (running_mean is None) != (running_var is None):
         raise OptionError("expected both running_mean and running_var or neither, got one of them.")

@@ -120,8 +120,9 @@ CASES = [
         variants=(
             separable("3, 4, 3, 2, 1", "3, 3, 3, 2, 1, groups=3", "3, 4, 1"),
             separable("3, 4, (5, 3), padding='same'", "3, 3, (5, 3), padding='same', groups=3", "3, 4, 1"),
-            separable("3, 4, 2, dilation=2, bias=False", "3, 3, 2, dilation=2, groups=3, bias=False",
-                      "3, 4, 1, bias=False"),
+            separable(
+                "3, 4, 2, dilation=2, bias=False", "3, 3, 2, dilation=2, groups=3, bias=False", "3, 4, 1, bias=False"
+            ),
             separable("3, 4, 3, depth_multiplier=2", "3, 6, 3, groups=3", "6, 4, 1"),
             separable("None, 4, 3, depth_multiplier=2", "3, 6, 3, groups=3", "6, 4, 1"),
         ),

@@ -3,12 +3,13 @@
 import jseq
 from tests.case import Case, floats
 
+X = floats(4, 5)
 SEQUENCE = floats(3, 4, 6)
 IMAGE = floats(2, 3, 4, 6)
 VOLUME = floats(2, 2, 3, 2, 6)
 
 
-def same(name: str, torch_name: str, arguments: str, x=floats(4, 5), **options) -> Case:
+def same(name: str, torch_name: str, arguments: str, x=X, **options) -> Case:
     """The same arguments in both libraries."""
     layer = eval(f"jseq.{name}({arguments})", {"jseq": jseq})
     return Case(layer, x, f"nn.{torch_name}({arguments})", **options)
@@ -48,5 +49,5 @@ CASES = [
         jseq.drop_path(0.5, event_dims=1), floats(12, 5), reference=unchanged,
         variants=(Case(jseq.drop_path(0.1, event_dims=3), IMAGE, reference=unchanged),),
     ),
-    Case(jseq.gaussian_noise(0.5), floats(4, 5), reference=unchanged),
+    Case(jseq.gaussian_noise(0.5), X, reference=unchanged),
 ]  # fmt: skip

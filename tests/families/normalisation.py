@@ -3,9 +3,9 @@
 import jseq
 from tests.case import Case, floats
 
-IMAGE = floats(3, 4, 5, 6)
-SEQUENCE = floats(3, 4, 6)
-VOLUME = floats(2, 2, 3, 2, 6)
+IMAGE = floats(2, 3, 4, 6)
+SEQUENCE = floats(2, 4, 6)
+VOLUME = floats(2, 2, 1, 3, 6)
 
 
 def same(name: str, torch_name: str, arguments: str, x=IMAGE, ours: str = "", **options) -> Case:
@@ -83,7 +83,7 @@ CASES = [
             plain("layer_norm", "LayerNorm", "(5, 6), 0.01", floats(4, 5, 6)),
             plain("layer_norm", "LayerNorm", "6, bias=False"),
             plain("layer_norm", "LayerNorm", "6, 1e-5, False"),
-            plain("layer_norm", "LayerNorm", "(4, 5, 6), elementwise_affine=False, bias=False", IMAGE),
+            plain("layer_norm", "LayerNorm", "(3, 4, 6), elementwise_affine=False, bias=False", IMAGE),
             plain("layer_norm", "LayerNorm", "6", floats(6), batched=False),
             Case(jseq.layer_norm(None), floats(4, 6), "nn.LayerNorm(6)"),
             Case(jseq.layer_norm(None, elementwise_affine=False), floats(4, 6), "nn.LayerNorm(6, 1e-5, False)"),
@@ -111,7 +111,7 @@ CASES = [
             group("3, 6", "spatial_dims=0", floats(4, 6), layout="last"),
             # Two batch axes: torch sees one.
             group("3, 6", "spatial_dims=1", IMAGE, layout="last",
-                  torch_call="module(x[0].flatten(0, 1).mT).mT.unflatten(0, (3, 4))"),
+                  torch_call="module(x[0].flatten(0, 1).mT).mT.unflatten(0, (2, 3))"),
             Case(jseq.group_norm(3, None), IMAGE, "nn.GroupNorm(3, 6)", layout="channels"),
             Case(jseq.group_norm(3, None, affine=False), IMAGE, "nn.GroupNorm(3, 6, affine=False)", layout="channels"),
         ),
