@@ -18,6 +18,7 @@ from jseq._combinators.graph import multiply as multiply
 from jseq._combinators.graph import parallel as parallel
 from jseq._combinators.graph import residual as residual
 from jseq._combinators.graph import select as select
+from jseq._combinators.layout import channels_first as channels_first
 from jseq._combinators.lora import lora as lora
 from jseq._combinators.lora import merge_lora as merge_lora
 from jseq._combinators.mlp import mlp as mlp
@@ -26,9 +27,14 @@ from jseq._combinators.packing import packed as packed
 from jseq._combinators.packing import unpack as unpack
 from jseq._combinators.parametrize import parametrize as parametrize
 from jseq._combinators.parametrize import weight_norm as weight_norm
+from jseq._combinators.precision import cast as cast
+from jseq._combinators.precision import in_dtype as in_dtype
+from jseq._combinators.sequence import bidirectional as bidirectional
+from jseq._combinators.sequence import recurrent as recurrent
 from jseq._combinators.sequential import sequential as sequential
 from jseq._combinators.spectral import power_iteration as power_iteration
 from jseq._combinators.spectral import spectral_norm as spectral_norm
+from jseq._combinators.streaming import streaming as streaming
 from jseq._combinators.tie import tie as tie
 from jseq._combinators.transformer import transformer as transformer
 from jseq._combinators.transformer import transformer_decoder as transformer_decoder

@@ -125,7 +125,7 @@ def refuse_state(child: Child) -> None:
 def without_axis(x: Any, n: int | None = None) -> Any:
     """The shapes of x without its axis 0, which must be of one size, and of size n where that is given."""
     sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(x)}
-    if len(sizes) != 1 or sizes == {()} or n is not None and sizes != {(n,)}:
+    if len(sizes) != 1 or sizes == {()} or (n is not None and sizes != {(n,)}):
         wanted = "one leading axis" if n is None else f"a leading axis of {n}, one entry for each member"
         raise ShapeError(f"expected x with {wanted}, got {describe(x)}.")
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), x)

@@ -59,12 +59,14 @@ def mlp(
     """
     check_probability(dropout)
     declared(out_features=out_features)
-    sizes = (in_features, *hidden_widths(hidden_features, num_layers), out_features)
     parts: dict[str, Layer] = {}
-    for i in range(1, len(sizes)):
-        if i > 1:
-            parts |= {f"activation{i - 1}": activation_layer(activation), f"dropout{i - 1}": dropout_or_identity(dropout)}
-        parts[f"linear{i}"] = linear(sizes[i - 1], sizes[i], bias)
+    size = in_features
+    for i, width in enumerate(hidden_widths(hidden_features, num_layers), 1):
+        parts[f"linear{i}"] = linear(size, width, bias)
+        parts[f"activation{i}"] = activation_layer(activation)
+        parts[f"dropout{i}"] = dropout_or_identity(dropout)
+        size = width
+    parts[f"linear{len(parts) // 3 + 1}"] = linear(size, out_features, bias)
     children = Children(parts)
 
     def apply(
@@ -82,7 +84,7 @@ def hidden_widths(hidden_features: int | Sequence[int], num_layers: int | None) 
     """The width of every hidden layer."""
     if num_layers is not None:
         declared(num_layers=num_layers)
-    if isinstance(hidden_features, Sequence) and not isinstance(hidden_features, str):
+    if isinstance(hidden_features, Sequence):
         widths = tuple(hidden_features)
     else:
         widths = (hidden_features,) * (1 if num_layers is None else num_layers - 1)

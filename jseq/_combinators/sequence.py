@@ -69,12 +69,12 @@ def recurrent(cell: Layer | Any, *, reverse: bool = False, return_state: bool = 
         def step(old: Any, now: Any) -> tuple[Any, Any]:
             carry, state = old
             x, k, valid = now
-            new, state = child.apply(params, state, (x, carry), key=k, train=train, context=given)
+            new, after = child.apply(params, state, (x, carry), key=k, train=train, context=given)
             check_carry(carry, new)
             y = new[0] if isinstance(new, tuple) else new
             if valid is not None:
                 y, new = where(valid, y, jnp.zeros_like(y)), jax.tree.map(lambda a, b: where(valid, a, b), new, carry)
-            return (new, state), y
+            return (new, None if state is None else after), y  # the plain pair threads None
 
         zeros = zero_carry(lambda x: child.apply(params, state, x, context=given)[0], first)
         carry = zeros if start is None else started(zeros, start)

@@ -63,7 +63,7 @@ def power_iteration(n_power_iterations: int = 1, eps: float = 1e-12, dim: int = 
     def apply(params: tuple[()], state: dict[str, jax.Array], x: jax.Array, train: bool) -> tuple[Any, Any]:
         expect_float(x)
         matrix = as_matrix(x, dim)
-        matrix = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))
+        matrix = matrix.astype(jnp.float32) if matrix.dtype.itemsize < 4 else matrix
         u, v = (state[name].astype(matrix.dtype) for name in "uv")
         u, v = iterate(matrix, u, v, n_power_iterations if train else 0, eps)
         sigma = jnp.dot(u, jnp.dot(matrix, v))

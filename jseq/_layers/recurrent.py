@@ -64,7 +64,7 @@ def rnn(
 
     def run(x: Any, state: Any, weights: Any, reverse: bool, lengths: Any) -> Any:
         h = None if state is None else state[0]
-        y, last = F.rnn(x, h, *weights[:4], nonlinearity, reverse=reverse, lengths=lengths)
+        y, last = F.rnn(x, h, *weights[:4], nonlinearity=nonlinearity, reverse=reverse, lengths=lengths)
         return y, (last,)
 
     return recurrent_pair(stack, run)
@@ -127,7 +127,8 @@ def lstm(
     """
     declared(hidden_size=hidden_size)
     if isinstance(proj_size, bool) or not isinstance(proj_size, int) or not 0 <= proj_size < hidden_size:
-        raise OptionError(f"proj_size must be a whole number from 0 to below hidden_size={hidden_size}, got {proj_size!r}.")
+        raise OptionError(f"proj_size must be a whole number from 0 to below hidden_size={hidden_size}, "
+                          f"got {proj_size!r}.")  # fmt: skip
     stack = Stack(4, 2, input_size, hidden_size, num_layers, bias, dropout, bidirectional, proj_size, return_state)
 
     def run(x: Any, state: Any, weights: Any, reverse: bool, lengths: Any) -> Any:

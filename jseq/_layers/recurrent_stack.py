@@ -68,8 +68,8 @@ def recurrent_pair(stack: Stack, run: Callable[..., Any]) -> tuple[Callable[...,
 
     def init(key: jax.Array, x: Any) -> dict[str, jax.Array]:
         shapes = stack.shapes(inferred(stack.input_size, "input_size", x))
-        keys = jax.random.split(key, len(shapes))
-        return {name: draw(None, k, shape, stack.hidden_size) for k, (name, shape) in zip(keys, shapes.items(), strict=True)}
+        named_keys = zip(shapes, jax.random.split(key, len(shapes)), strict=True)
+        return {name: draw(None, own, shapes[name], stack.hidden_size) for name, own in named_keys}
 
     def apply_random(
         params: dict[str, jax.Array], x: jax.Array, key: jax.Array | None, train: bool, context: Mapping[str, Any]

@@ -138,9 +138,7 @@ def multihead_attention(
         mask = _mask_with_added_keys(mask, q.shape[-2], steps, k.shape[-2] - steps, is_causal)
         is_causal = False
     q, k, v = (split_heads(a, num_heads) for a in (q, k, v))
-    y = scaled_dot_product_attention(
-        q, k, v, mask, p=p, is_causal=is_causal, dropout_key=dropout_key, train=train
-    )
+    y = scaled_dot_product_attention(q, k, v, mask, p=p, is_causal=is_causal, dropout_key=dropout_key, train=train)
     return linear(merge_heads(y), out_proj_weight, out_proj_bias)
 
 
@@ -168,8 +166,10 @@ def _add_keys(
     """Appends the learned key and value, then those of zeros."""
     shape = (*k.shape[:-2], 1, k.shape[-1])
     if bias_k is not None and bias_v is not None:
-        rows = (jnp.broadcast_to(b.astype(k.dtype).reshape((1,) * (k.ndim - 1) + (-1,)), shape) for b in (bias_k, bias_v))
-        k, v = (jnp.concatenate([a, row], axis=-2) for a, row in zip((k, v), rows, strict=True))
+        rows = (b.astype(k.dtype).reshape((1,) * (k.ndim - 1) + (-1,)) for b in (bias_k, bias_v))
+        k, v = (
+            jnp.concatenate([a, jnp.broadcast_to(row, shape)], axis=-2) for a, row in zip((k, v), rows, strict=True)
+        )
     if zero:
         k, v = (jnp.concatenate([a, jnp.zeros(shape, a.dtype)], axis=-2) for a in (k, v))
     return k, v

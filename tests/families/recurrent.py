@@ -22,7 +22,8 @@ def same(name: str, arguments: str, x=X, extra: str = "", torch_call: str = "mod
 
 def variants(name: str, moved: str) -> tuple[Case, ...]:
     """What the three have in common."""
-    state = f"(lambda y, s: ({UNPACKED.format('y')}, {'s.swapaxes(0, 1)' if name != 'lstm' else 's[0].swapaxes(0, 1), s[1].swapaxes(0, 1)'}))"
+    last = "s[0].swapaxes(0, 1), s[1].swapaxes(0, 1)" if name == "lstm" else "s.swapaxes(0, 1)"
+    unpacked = f"(lambda y, s: ({UNPACKED.format('y')}, {last}))(*module({PACKED}))"
     return (
         same(name, "4, 5", train=True),
         same(name, "4, 5, bias=False"),
@@ -39,7 +40,7 @@ def variants(name: str, moved: str) -> tuple[Case, ...]:
         same(name, "4, 5", context=LENGTHS, torch_call=PADDED),
         same(name, "4, 5, num_layers=2, bidirectional=True", context=LENGTHS, torch_call=PADDED),
         same(name, "4, 5, num_layers=2, bidirectional=True", extra=", return_state=True", context=LENGTHS,
-             torch_call=f"{state}(*module({PACKED}))"),
+             torch_call=unpacked),
     )  # fmt: skip
 
 
@@ -87,7 +88,8 @@ def cells(name: str, torch_name: str, *more: Case) -> Case:
 
 CASES = [
     same(
-        "rnn", "4, 5, 2, 'relu', True, dropout=0.3, bidirectional=True", extra=", return_state=True", torch_call=H_MOVED,
+        "rnn", "4, 5, 2, 'relu', True, dropout=0.3, bidirectional=True", extra=", return_state=True",
+        torch_call=H_MOVED,
         variants=(
             *variants("rnn", H_MOVED), *from_state("rnn"), same("rnn", "4, 5, nonlinearity='relu'", train=True),
             same("rnn", "4, 5, 2, 'relu', bidirectional=True", context=LENGTHS, torch_call=PADDED),
