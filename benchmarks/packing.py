@@ -44,8 +44,8 @@ def measure(leaves: int, rounds: int, calls: int) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=51)
-    parser.add_argument("--calls", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=301)
+    parser.add_argument("--calls", type=int, default=50)
     parser.add_argument("--leaves", type=int, nargs="+", default=[8, 64, 512])
     options = parser.parse_args()
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, medians of {options.rounds} rounds")

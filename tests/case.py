@@ -126,7 +126,7 @@ class Case:
     def call(self, params: Any, state: Any, x: Any, *, train: bool = False, seed: int | None = None,
              dtype: Any = np.float32) -> tuple[Any, Any]:  # fmt: skip
         """The compiled state-threading `apply`, with a key if there is a seed, and the case's context."""
-        key = None if seed is None else jax.random.key(seed)
+        key = None if seed is None or not self.layer.uses_key else jax.random.key(seed)
         return compiled(self.layer)(params, state, x, key=key, train=train, context=self.contexts(dtype))
 
     def start(self, dtype: Any = np.float32) -> tuple[Any, Any, Any]:

@@ -14,4 +14,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     for name, cases in (("case", CASES), ("variant", VARIANTS)):
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, cases, ids=[f"{str(case)[:80]}" for case in cases])
+            # One worker of pytest-xdist runs all laws of a case, and so compiles it once.
+            marked = [pytest.param(case, marks=pytest.mark.xdist_group(str(case))) for case in cases]
+            metafunc.parametrize(name, marked, ids=[str(case)[:80] for case in cases])

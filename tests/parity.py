@@ -1,5 +1,6 @@
 """jseq's side of the parity tests: the same numbers as tests/torch_side.py, under the same names."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -87,4 +88,5 @@ def stored(family: str) -> dict[str, dict[str, np.ndarray]]:
 
 def identifier(case: Case) -> str:
     """What a stored case is called: it changes whenever the case does."""
-    return f"{case} = {case.torch} {case.torch_call} on {case.x} {case.context or ''}".replace("/", "÷")
+    text = f"{case} = {case.torch} {case.torch_call} on {case.x} {case.context or ''}"
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -51,11 +51,13 @@ def test_an_empty_batch_gives_an_empty_batch(case):
         return
     run, params, x = apply_of(case)
     empty = jax.tree.map(lambda a: a[:0], x)
-    assert all(y.shape[0] == 0 for y in jax.tree.leaves(jax.jit(run)(params, empty)))
+    assert all(y.shape[0] == 0 for y in jax.tree.leaves(jax.eval_shape(run, params, empty)))
 
 
 def test_init_runs_under_jit_and_eval_shape_and_needs_only_shapes(case):
     init = jseq.with_state(case.layer).init
+    if not jax.tree.leaves(case.start()[:2]):
+        return  # nothing to initialise
     x = case.inputs()
     struct = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), x)
     eager = init(jax.random.key(0), x)

@@ -50,7 +50,7 @@ def test_a_rebuilt_model_does_not_retrace(case):
     first = counted(jseq.sequential(note, case.layer))
     second = counted(jseq.sequential(note, rebuilt(case)))
     for run in (first, first, second):
-        run(((), params), ((), state), x, key=jax.random.key(0), context=case.contexts())
+        run.trace(((), params), ((), state), x, key=jax.random.key(0), context=case.contexts())
     assert traces == 1
 
 

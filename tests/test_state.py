@@ -28,8 +28,12 @@ def test_the_two_conventions_agree(case):
         return
     assert jax.tree.leaves(state) == []
     chex.assert_trees_all_equal(case.layer.init(jax.random.key(0), x), params)
-    y = jax.jit(case.layer.apply)(params, x, key=jax.random.key(1), context=context)
-    chex.assert_trees_all_equal(y, case.call(params, state, x, seed=1)[0])
+    key = jax.random.key(1)
+    plain = jax.make_jaxpr(lambda p, x: case.layer.apply(p, x, key=key, context=context))(params, x)
+    threaded = jax.make_jaxpr(
+        lambda p, x: jseq.with_state(case.layer).apply(p, state, x, key=key, context=context)
+    )(params, x)  # fmt: skip
+    assert str(plain) == str(threaded)  # the same operations, to the letter
 
 
 def test_a_model_that_keeps_no_state_threads_empty_state():

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq._combinators.children import inner, stable_number
-from jseq._layers.options import positive
+from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ParamsError, ShapeError, describe, near_misses
 
@@ -81,7 +81,7 @@ def repeat(layer: Layer | Any, n: int, *, stacked: bool = True, remat: bool = Fa
         >>> params["layer"][0]["weight"].shape, deep.apply(params, jnp.ones((2, 8))).shape
         ((12, 8, 8), (2, 8))
     """
-    positive(n=n, unroll=unroll)
+    at_least(1, n=n, unroll=unroll)
     child = inner(layer, f"one of {n} copies")
     # As sequential derives them: kind and ordinal. So both draw the same values.
     folds = [stable_number(f"{child.layer.name}:{i}") for i in range(n)]

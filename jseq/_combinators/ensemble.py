@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jseq._combinators.children import Child, inner, stable_number
 from jseq._combinators.depth import check_leading, copies_keys
-from jseq._layers.options import positive
+from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ShapeError, describe
 
@@ -45,7 +45,7 @@ def ensemble(layer: Layer | Any, n: int, *, shared: bool = True):
         >>> params["weight"].shape, model.apply(params, jnp.ones((8, 3))).shape
         ((5, 3, 2), (5, 8, 2))
     """
-    positive(n=n)
+    at_least(1, n=n)
     child = inner(layer, f"one of {n} members")
     folds = [stable_number(f"{child.layer.name}:{i}") for i in range(n)]  # as siblings of one kind have them
 

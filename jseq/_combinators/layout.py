@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq._combinators.children import inner
-from jseq._layers.sizes import declared
+from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ShapeError, describe, expect_array, near_misses
 
@@ -46,7 +46,7 @@ def channels_first(layer: Layer | Any, spatial_dims: int = 2, *, output: str = "
         >>> model.apply(model.init(jax.random.key(0)), jnp.ones((8, 3, 32, 32))).shape
         (8, 16, 32, 32)
     """
-    declared(spatial_dims=spatial_dims)
+    at_least(1, spatial_dims=spatial_dims)
     if output not in OUTPUTS:
         raise OptionError(f'expected output to be "image" or "features", got {output!r}.'
                           f"{near_misses(str(output), OUTPUTS)}")  # fmt: skip
@@ -61,8 +61,10 @@ def channels_first(layer: Layer | Any, spatial_dims: int = 2, *, output: str = "
 
     def to_first(a: Any) -> jax.Array:
         if a.ndim < spatial_dims + 1:
-            raise ShapeError(f"expected the layer to give {spatial_dims} spatial axes and channels, got {describe(a)}. "
-                             'For a model that ends in features: channels_first(layer, output="features").')  # fmt: skip
+            raise ShapeError(
+                f"expected the layer to give {spatial_dims} spatial axes and channels, got {describe(a)}. "
+                'For a model that ends in features: channels_first(layer, output="features").'
+            )
         return jnp.moveaxis(a, -1, -1 - spatial_dims)
 
     def init(key: jax.Array, x: Any) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from jseq._combinators.children import Children, stable_number
 from jseq._core import editing
 from jseq._core.checks import by_path, fits, misfit
 from jseq._layers.initial import draw
-from jseq._layers.options import positive
+from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import CallError, OptionError, ParamsError, describe
 
@@ -39,7 +39,7 @@ def lora(layer: Layer | Any, rank: int, alpha: float | None = None, *, select: s
     State: `base`: that of the layer.
 
     Raises:
-        OptionError: rank below 1, or a pattern that chooses no weight of two axes.
+        OptionError: rank below 1, alpha not above 0, or a pattern that chooses no weight of two axes.
         ParamsError: adapters that do not fit the base.
 
     Hu et al. 2021, arXiv:2106.09685.
@@ -51,7 +51,9 @@ def lora(layer: Layer | Any, rank: int, alpha: float | None = None, *, select: s
         >>> {path: (ab["a"].shape, ab["b"].shape) for path, ab in params["lora"].items()}
         {'0.weight': ((8, 2), (2, 8)), '2.weight': ((8, 2), (2, 2))}
     """
-    positive(rank=rank)
+    at_least(1, rank=rank)
+    if alpha is not None and (isinstance(alpha, bool) or not isinstance(alpha, int | float) or not alpha > 0):
+        raise OptionError(f"expected alpha to be a number above 0, or None for the rank, got {alpha!r}.")
     scale = 1.0 if alpha is None else alpha / rank
     patterns = paths.as_paths(select)
     children = Children({"base": layer})

@@ -6,7 +6,7 @@ from typing import Any
 from jseq._combinators.block import Block, activation_layer, dropout_or_identity
 from jseq._combinators.children import Children
 from jseq._layers.linear import linear
-from jseq._layers.sizes import declared
+from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError
 from jseq.functional.dropout import check_probability
@@ -58,7 +58,7 @@ def mlp(
         (3, 2)
     """
     check_probability(dropout)
-    declared(out_features=out_features)
+    at_least(1, out_features=out_features)
     parts: dict[str, Layer] = {}
     size = in_features
     for i, width in enumerate(hidden_widths(hidden_features, num_layers), 1):
@@ -83,14 +83,14 @@ def mlp(
 def hidden_widths(hidden_features: int | Sequence[int], num_layers: int | None) -> tuple[int, ...]:
     """The width of every hidden layer."""
     if num_layers is not None:
-        declared(num_layers=num_layers)
+        at_least(1, num_layers=num_layers)
     if isinstance(hidden_features, Sequence):
         widths = tuple(hidden_features)
     else:
         widths = (hidden_features,) * (1 if num_layers is None else num_layers - 1)
-        declared(hidden_features=hidden_features)
+        at_least(1, hidden_features=hidden_features)
     for width in widths:
-        declared(hidden_features=width)
+        at_least(1, hidden_features=width)
     if num_layers is not None and len(widths) != num_layers - 1:
         raise OptionError(f"hidden_features of {len(widths)} widths make {len(widths) + 1} layers, got "
                           f"num_layers={num_layers}.")  # fmt: skip

@@ -63,8 +63,7 @@ def recurrent(cell: Layer | Any, *, reverse: bool = False, return_state: bool = 
     def apply(params: Any, state: Any, x: Any, key: Any, train: bool, context: Context) -> tuple[Any, Any]:
         first, given = one_step(x), dict(context or {})
         start, lengths = given.pop("initial_state", None), given.pop("lengths", None)
-        own = child.layer.uses_key and key is not None
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(x.shape[-2], dtype="uint32")) if own else None
+        keys = step_keys(key, x.shape[-2]) if key is not None and child.layer.uses_key else None
 
         def step(old: Any, now: Any) -> tuple[Any, Any]:
             carry, state = old
@@ -90,6 +89,11 @@ def one_step(x: Any) -> jax.ShapeDtypeStruct:
     """The shape of one step of a sequence."""
     expect_rank(x, 2, FORM, "Add the missing axis: a sequence of one step is x[None].")
     return jax.ShapeDtypeStruct((*x.shape[:-2], x.shape[-1]), x.dtype)
+
+
+def step_keys(key: jax.Array, length: int) -> jax.Array:
+    """One key for each step, folded from its index."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(length, dtype="uint32"))
 
 
 def zero_carry(cell: Any, first: jax.ShapeDtypeStruct) -> Any:

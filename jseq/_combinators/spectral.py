@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jseq._combinators import paths
 from jseq._combinators.children import Children
-from jseq._layers.options import positive
+from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ShapeError, describe, expect_float
 
@@ -49,7 +49,7 @@ def power_iteration(n_power_iterations: int = 1, eps: float = 1e-12, dim: int = 
         Array([[1. , 0. ],
                [0. , 0.5]], dtype=float32)
     """
-    positive(n_power_iterations=n_power_iterations)
+    at_least(1, n_power_iterations=n_power_iterations)
     if not eps > 0:
         raise OptionError(f"expected eps above 0, got {eps!r}.")
 

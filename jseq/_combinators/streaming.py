@@ -10,12 +10,11 @@ from jseq._combinators.cache import attend_with_cache, check_attention, empty_ca
 from jseq._combinators.children import Child, inner
 from jseq._layers.attention import multihead_attention
 from jseq._layers.grouped_attention import grouped_query_attention
-from jseq._layers.options import positive
+from jseq._layers.options import inferable
 from jseq._layers.positions import learned_positions, rotary_embedding, sinusoidal_positions
 from jseq.core import Layer, layer
 from jseq.errors import CallError, OptionError, ShapeError, describe, expect_rank
 
-Memory = tuple[Callable[..., Any], Callable[..., Any]]
 ATTENTION = (multihead_attention, grouped_query_attention)
 POSITIONS = (learned_positions, rotary_embedding, sinusoidal_positions)
 
@@ -30,11 +29,9 @@ def streaming(layer: Layer, max_length: int | None = None):
 
     What can be wrapped, and its state:
 
-    | layer | state |
-    |---|---|
-    | `rnn`, `lstm`, `gru`, `recurrent(cell)`, one direction | `{"carry": ...}`, as return_state returns it |
-    | `multihead_attention`, `grouped_query_attention`, causal | `{"key", "value", "index"}`: a cache of max_length |
-    | `learned_positions`, `sinusoidal_positions`, `rotary_embedding` | `{"index"}`: how many steps have passed |
+    - `rnn`, `lstm`, `gru`, `recurrent(cell)`, in one direction: `{"carry": ...}`, as return_state returns it;
+    - `multihead_attention`, `grouped_query_attention`, causal: `{"key", "value", "index"}`, a cache of max_length;
+    - `learned_positions`, `sinusoidal_positions`, `rotary_embedding`: `{"index"}`, how many steps have passed.
 
     A layer of your own can be, if it has an argument `return_state`, returns `(y, carry)` with it, and reads the
     carry to start from from `context["initial_state"]`.
@@ -47,11 +44,11 @@ def streaming(layer: Layer, max_length: int | None = None):
     Input: `(..., t, features)`, the next t steps, of one batch shape throughout: that of x at `init`.
     Output: `(..., t, out)`, what the layer gives at these steps.
     Params: those of the layer.
-    State: as in the table. Evaluation writes it too (law 3 speaks of the plain pair). A fresh `init` starts a new
+    State: as in the list. Evaluation writes it too (law 3 speaks of the plain pair). A fresh `init` starts a new
         sequence.
 
     Raises:
-        OptionError: a layer that cannot be streamed: not causal, bidirectional, reversed, or not in the table; or
+        OptionError: a layer that cannot be streamed: not causal, bidirectional, reversed, or not in the list; or
             max_length is missing, or given where it means nothing.
         ShapeError: `init` without x; or more steps than the table holds, where that can be seen: a single piece
             longer than it, or any overflow outside jit. Under jit the steps beyond are NaN.
@@ -107,7 +104,8 @@ def memory_of(layer: Any, max_length: int | None) -> Kind:
     """Finds how a layer is streamed; refuses one that cannot be."""
     if not isinstance(layer, Layer):
         raise OptionError(f"streaming takes a layer, got {layer!r:.60}.")
-    positive(max_length=max_length)
+    if max_length is not None:
+        inferable(max_length=max_length)
     bounded = layer.constructor in (*ATTENTION, sinusoidal_positions)
     if bounded != (max_length is not None):
         fix = "a number of steps, max_length=1024" if bounded else "no max_length"

@@ -11,8 +11,8 @@ from jseq._combinators.sequential import sequential
 from jseq._combinators.transformer_layers import Activation, transformer_decoder_layer, transformer_encoder_layer
 from jseq._combinators.with_memory import with_memory
 from jseq._layers.normalisation import layer_norm
+from jseq._layers.options import at_least
 from jseq._layers.pairs import two_arrays
-from jseq._layers.sizes import declared
 from jseq.core import Layer, layer
 
 
@@ -47,7 +47,7 @@ def transformer_encoder(encoder_layer: Layer, num_layers: int, norm: Layer | Non
         >>> model.apply(params, jnp.ones((3, 5, 8))).shape
         (3, 5, 8)
     """
-    declared(num_layers=num_layers)
+    at_least(1, num_layers=num_layers)
     parts = {"layers": sequential(*[encoder_layer] * num_layers)}
     children = Children(parts if norm is None else {**parts, "norm": norm})
 
@@ -92,7 +92,7 @@ def transformer_decoder(decoder_layer: Layer, num_layers: int, norm: Layer | Non
         >>> model.apply(params, (jnp.ones((3, 5, 8)), jnp.ones((3, 7, 8)))).shape
         (3, 5, 8)
     """
-    declared(num_layers=num_layers)
+    at_least(1, num_layers=num_layers)
     parts = {"layers": with_memory(*[decoder_layer] * num_layers)}
     children = Children(parts if norm is None else {**parts, "norm": norm})
 

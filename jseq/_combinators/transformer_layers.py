@@ -10,8 +10,8 @@ from jseq._combinators.children import Children
 from jseq._layers.attention import multihead_attention
 from jseq._layers.linear import linear
 from jseq._layers.normalisation import layer_norm
+from jseq._layers.options import at_least
 from jseq._layers.pairs import two_arrays
-from jseq._layers.sizes import declared
 from jseq.core import Layer, layer
 from jseq.errors import CallError
 from jseq.functional.dropout import check_probability
@@ -181,7 +181,7 @@ def transformer_decoder_layer(
 
 def check_layer(d_model: int, nhead: int, dim_feedforward: int, dropout: float) -> None:
     """Refuses sizes and probabilities that cannot be."""
-    declared(d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
+    at_least(1, d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
     check_probability(dropout)
 
 

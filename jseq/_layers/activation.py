@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq import functional as F
-from jseq._layers.options import positive
+from jseq._layers.options import at_least
 from jseq.core import layer, no_params
 from jseq.functional.activation_smooth import check_approximate
 
@@ -88,7 +88,7 @@ def prelu(num_parameters: int = 1, init: float = 0.25):
         >>> layer.apply(layer.init(jax.random.key(0)), jnp.array([-1.0, 2.0]))
         Array([-0.25,  2.  ], dtype=float32)
     """
-    positive(num_parameters=num_parameters)
+    at_least(1, num_parameters=num_parameters)
 
     def make(key: jax.Array, x: Any) -> dict[str, jax.Array]:
         return {"weight": jnp.full((num_parameters,), float(init))}

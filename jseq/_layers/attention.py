@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 from jseq import functional as F
 from jseq._layers.initial import draw, inferred
-from jseq._layers.options import positive
-from jseq._layers.sizes import declared
+from jseq._layers.options import at_least, inferable
 from jseq.core import layer
 from jseq.errors import DtypeError, OptionError, describe, expect_key
 from jseq.functional.dropout import check_probability
@@ -80,8 +79,8 @@ def multihead_attention(
         >>> layer.apply(params, (x[:, :2], x, x)).shape
         (3, 2, 8)
     """
-    positive(embed_dim=embed_dim, kdim=kdim, vdim=vdim)
-    declared(num_heads=num_heads)
+    inferable(embed_dim=embed_dim, kdim=kdim, vdim=vdim)
+    at_least(1, num_heads=num_heads)
     check_probability(dropout)
     if embed_dim is not None:
         check_heads(embed_dim, num_heads)

@@ -9,7 +9,7 @@ from jax import lax
 from jseq import functional as F
 from jseq._layers.affine import Tree, affine_of, affine_params, expect_channels, running_statistics
 from jseq._layers.initial import inferred
-from jseq._layers.options import positive
+from jseq._layers.options import inferable
 from jseq.core import layer
 
 
@@ -62,7 +62,7 @@ def batch_norm(
         >>> y.shape, state["num_batches_tracked"].item(), state["running_mean"].shape
         ((2, 1), 1, (1,))
     """
-    positive(num_features=num_features)
+    inferable(num_features=num_features)
 
     def init(key: jax.Array, x: Any) -> tuple[Any, Tree]:
         size = inferred(num_features, "num_features", x)

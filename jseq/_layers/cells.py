@@ -7,8 +7,7 @@ import jax
 
 from jseq import functional as F
 from jseq._layers.initial import draw, inferred
-from jseq._layers.options import positive
-from jseq._layers.sizes import declared
+from jseq._layers.options import at_least, inferable
 from jseq.core import layer
 from jseq.errors import DtypeError, describe
 from jseq.functional.rnn import check_nonlinearity
@@ -136,8 +135,8 @@ def gru_cell(input_size: int | None, hidden_size: int, bias: bool = True):
 
 def cell_init(gates: int, input_size: int | None, hidden_size: int, bias: bool) -> Callable[..., dict[str, jax.Array]]:
     """The `init` of a cell with so many gates."""
-    positive(input_size=input_size)
-    declared(hidden_size=hidden_size)
+    inferable(input_size=input_size)
+    at_least(1, hidden_size=hidden_size)
     width = gates * hidden_size
 
     def init(key: jax.Array, x: Any) -> dict[str, jax.Array]:

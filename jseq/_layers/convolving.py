@@ -7,7 +7,7 @@ import jax
 
 from jseq import functional as F
 from jseq._layers.initial import Initializer, draw, inferred
-from jseq._layers.options import positive
+from jseq._layers.options import at_least, inferable
 from jseq.functional.conv_transpose import check_output_padding
 from jseq.functional.convolution import PADDING_MODES
 from jseq.functional.padding import check_mode
@@ -34,7 +34,8 @@ def convolution(
     dilation: Size, groups: int, bias: bool, padding_mode: str, initializers: Initializers,
 ) -> Any:  # fmt: skip
     """The pair of conv1d, conv2d and conv3d; `n` is the number of spatial axes."""
-    positive(in_channels=in_channels, out_channels=out_channels, groups=groups)
+    inferable(in_channels=in_channels)
+    at_least(1, out_channels=out_channels, groups=groups)
     window = per_axis(kernel_size, n, "kernel_size")
     per_axis(dilation, n, "dilation")
     check_padding(padding, n, per_axis(stride, n, "stride"))
@@ -59,7 +60,8 @@ def transposed(
     output_padding: Size, groups: int, bias: bool, dilation: Size, padding_mode: str, initializers: Initializers,
 ) -> Any:  # fmt: skip
     """The pair of conv_transpose1d, 2d and 3d; `n` is the number of spatial axes."""
-    positive(in_channels=in_channels, out_channels=out_channels, groups=groups)
+    inferable(in_channels=in_channels)
+    at_least(1, out_channels=out_channels, groups=groups)
     window = per_axis(kernel_size, n, "kernel_size")
     strides, dilations = per_axis(stride, n, "stride"), per_axis(dilation, n, "dilation")
     per_axis(padding, n, "padding", 0)

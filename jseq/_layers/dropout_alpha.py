@@ -3,7 +3,7 @@
 import jax
 
 from jseq import functional as F
-from jseq._layers.counts import at_least
+from jseq._layers.options import at_least
 from jseq.core import layer, no_params
 from jseq.errors import expect_key
 from jseq.functional.dropout import CALL, check_probability

@@ -5,8 +5,8 @@ from typing import Any
 import jax
 
 from jseq import functional as F
-from jseq._layers.counts import at_least
 from jseq._layers.initial import Initializer
+from jseq._layers.options import at_least
 from jseq.core import layer
 from jseq.errors import OptionError
 from jseq.functional.embedding import check_padding_idx

@@ -7,7 +7,7 @@ import jax
 
 from jseq import functional as F
 from jseq._layers.initial import draw, inferred
-from jseq._layers.options import positive
+from jseq._layers.options import inferable
 from jseq.core import layer
 from jseq.functional.activation_smooth import check_approximate
 
@@ -86,7 +86,7 @@ def gated(
     features: int | None, hidden_features: int | None, bias: bool, gate: Callable[[jax.Array], jax.Array]
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The pair of a gated block: `y = w2(gate(w1(x)) * w3(x))`."""
-    positive(features=features, hidden_features=hidden_features)
+    inferable(features=features, hidden_features=hidden_features)
 
     def init(key: jax.Array, x: Any) -> dict[str, Any]:
         size = inferred(features, "features", x)

@@ -8,8 +8,7 @@ import jax
 from jseq import functional as F
 from jseq._layers.attention import attend_plainly, check_heads, with_dropout
 from jseq._layers.initial import draw, inferred
-from jseq._layers.options import positive
-from jseq._layers.sizes import declared
+from jseq._layers.options import at_least, inferable
 from jseq.core import layer
 from jseq.errors import CallError, OptionError, expect_rank
 from jseq.functional.attention import check_window
@@ -75,8 +74,8 @@ def grouped_query_attention(
         >>> layer.apply(params, jnp.ones((3, 5, 32))).shape
         (3, 5, 32)
     """
-    positive(embed_dim=embed_dim, head_dim=head_dim)
-    declared(num_heads=num_heads, num_kv_heads=num_kv_heads)
+    inferable(embed_dim=embed_dim, head_dim=head_dim)
+    at_least(1, num_heads=num_heads, num_kv_heads=num_kv_heads)
     check_probability(dropout)
     check_window(window, is_causal)
     check_heads(num_heads, num_kv_heads, "num_heads must be a multiple of num_kv_heads")

@@ -8,7 +8,7 @@ from jax import lax
 from jseq import functional as F
 from jseq._layers.affine import Tree, affine_of, affine_params, expect_channels, running_statistics
 from jseq._layers.initial import inferred
-from jseq._layers.options import positive
+from jseq._layers.options import inferable
 from jseq.core import layer, no_params
 from jseq.errors import OptionError
 
@@ -23,7 +23,7 @@ def instances(
     bias: bool,
 ) -> Any:
     """The pair of instance_norm1d, 2d and 3d; `n` is the number of spatial axes."""
-    positive(num_features=num_features)
+    inferable(num_features=num_features)
     if momentum is None:
         raise OptionError("momentum must be a number, got None. torch reads None as 0 here, which keeps the running "
                           "statistics at their start: write momentum=0.0 if that is meant.")  # fmt: skip

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jseq import functional as F
 from jseq._layers.initial import Initializer, draw, inferred
-from jseq._layers.options import positive
+from jseq._layers.options import at_least, inferable
 from jseq._layers.pairs import two_arrays
 from jseq.core import layer, no_params
 from jseq.errors import expect_features, expect_float
@@ -74,7 +74,8 @@ def linear(
         >>> layer.apply(params, jax.numpy.ones((128, 20))).shape
         (128, 30)
     """
-    positive(in_features=in_features, out_features=out_features)
+    inferable(in_features=in_features)
+    at_least(1, out_features=out_features)
 
     def init(key: jax.Array, x: Any) -> dict[str, jax.Array]:
         size = inferred(in_features, "in_features", x)
@@ -128,7 +129,8 @@ def bilinear(
         >>> layer.apply(layer.init(jax.random.key(0)), (jnp.ones((8, 3)), jnp.ones((8, 4)))).shape
         (8, 5)
     """
-    positive(in1_features=in1_features, in2_features=in2_features, out_features=out_features)
+    inferable(in1_features=in1_features, in2_features=in2_features)
+    at_least(1, out_features=out_features)
 
     def init(key: jax.Array, x: Any) -> dict[str, jax.Array]:
         x1, x2 = (None, None) if x is None else two_arrays(x)
@@ -170,7 +172,7 @@ def scale(features: int | None, init: float = 1.0):
         >>> layer.apply(layer.init(jax.random.key(0)), jnp.array([1.0, 2.0]))
         Array([0.5, 1. ], dtype=float32)
     """
-    positive(features=features)
+    inferable(features=features)
 
     def make(key: jax.Array, x: Any) -> dict[str, jax.Array]:
         return {"weight": jnp.full((inferred(features, "features", x),), float(init))}
@@ -206,7 +208,7 @@ def bias(features: int | None, init: float = 0.0):
         >>> layer.apply(layer.init(jax.random.key(0)), jnp.array([1.0, 2.0]))
         Array([1.5, 2.5], dtype=float32)
     """
-    positive(features=features)
+    inferable(features=features)
 
     def make(key: jax.Array, x: Any) -> dict[str, jax.Array]:
         return {"bias": jnp.full((inferred(features, "features", x),), float(init))}

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 
 from jseq import functional as F
 from jseq._layers.affine import affine_of, affine_params, expect_channels
-from jseq._layers.counts import at_least
 from jseq._layers.initial import inferred
-from jseq._layers.options import positive
+from jseq._layers.options import at_least, inferable
 from jseq.core import layer, no_params
 from jseq.errors import OptionError
 from jseq.functional.group_norm import check_groups
@@ -151,7 +150,7 @@ def group_norm(
     """
     at_least(1, num_groups=num_groups)
     at_least(0, spatial_dims=spatial_dims)
-    positive(num_channels=num_channels)
+    inferable(num_channels=num_channels)
     check_groups(num_groups, num_channels or num_groups)
 
     def init(key: jax.Array, x: Any) -> Any:

@@ -5,9 +5,8 @@ from typing import Any
 import jax
 
 from jseq import functional as F
-from jseq._layers.counts import at_least
 from jseq._layers.initial import Initializer, inferred
-from jseq._layers.options import positive
+from jseq._layers.options import at_least, inferable
 from jseq.core import layer, no_params
 from jseq.errors import OptionError, ShapeError, describe, expect_features, expect_float, expect_rank
 
@@ -41,7 +40,7 @@ def learned_positions(num_positions: int, features: int | None, *, weight_init: 
         (2, 10, 4)
     """
     at_least(1, num_positions=num_positions)
-    positive(features=features)
+    inferable(features=features)
 
     def init(key: jax.Array, x: Any) -> dict[str, jax.Array]:
         shape = (num_positions, inferred(features, "features", x))
@@ -83,7 +82,7 @@ def sinusoidal_positions(features: int | None = None, base: float = 10000.0):
         >>> jseq.sinusoidal_positions(4).apply((), jnp.zeros((1, 3, 4)))[0, 0]
         Array([0., 1., 0., 1.], dtype=float32)
     """
-    positive(features=features)
+    inferable(features=features)
     check_base(base)
 
     def apply(params: tuple[()], x: jax.Array) -> jax.Array:

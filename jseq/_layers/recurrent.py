@@ -3,8 +3,8 @@
 from typing import Any
 
 from jseq import functional as F
+from jseq._layers.options import at_least
 from jseq._layers.recurrent_stack import Stack, recurrent_pair
-from jseq._layers.sizes import declared
 from jseq.core import layer
 from jseq.errors import OptionError
 from jseq.functional.rnn import check_nonlinearity
@@ -125,7 +125,7 @@ def lstm(
         >>> y.shape, h.shape, c.shape
         ((2, 5, 4), (2, 1, 4), (2, 1, 4))
     """
-    declared(hidden_size=hidden_size)
+    at_least(1, hidden_size=hidden_size)
     if isinstance(proj_size, bool) or not isinstance(proj_size, int) or not 0 <= proj_size < hidden_size:
         raise OptionError(f"proj_size must be a whole number from 0 to below hidden_size={hidden_size}, "
                           f"got {proj_size!r}.")  # fmt: skip

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 from jseq import functional as F
 from jseq._layers.initial import draw, inferred
-from jseq._layers.options import positive
-from jseq._layers.sizes import declared
+from jseq._layers.options import at_least, inferable
 from jseq.errors import CallError, ShapeError, describe, expect_key
 from jseq.functional.dropout import check_probability
 
@@ -42,8 +41,8 @@ class Stack(NamedTuple):
 
     def check(self) -> None:
         """Refuses sizes and probabilities that cannot be."""
-        positive(input_size=self.input_size)
-        declared(hidden_size=self.hidden_size, num_layers=self.num_layers)
+        inferable(input_size=self.input_size)
+        at_least(1, hidden_size=self.hidden_size, num_layers=self.num_layers)
         check_probability(self.dropout)
 
     def shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:

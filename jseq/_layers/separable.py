@@ -8,7 +8,7 @@ import jax
 from jseq import functional as F
 from jseq._layers.convolving import Size, window_params
 from jseq._layers.initial import Initializer, inferred
-from jseq._layers.options import positive
+from jseq._layers.options import at_least, inferable
 from jseq.core import layer
 from jseq.functional.windows import Padding, check_padding, per_axis
 
@@ -68,7 +68,8 @@ def separable_conv2d(
         >>> layer.apply(params, jnp.ones((8, 32, 32, 3))).shape
         (8, 32, 32, 16)
     """
-    positive(in_channels=in_channels, out_channels=out_channels, depth_multiplier=depth_multiplier)
+    inferable(in_channels=in_channels)
+    at_least(1, out_channels=out_channels, depth_multiplier=depth_multiplier)
     window = per_axis(kernel_size, 2, "kernel_size")
     per_axis(dilation, 2, "dilation")
     check_padding(padding, 2, per_axis(stride, 2, "stride"))

@@ -8,7 +8,7 @@ import jax
 from jseq import functional as F
 from jseq._layers.convolving import window_params
 from jseq._layers.initial import Initializer, inferred
-from jseq._layers.options import positive
+from jseq._layers.options import at_least, inferable
 from jseq.core import Layer, is_constructor, layer
 from jseq.errors import OptionError
 from jseq.functional.windows import expect_spatial
@@ -61,7 +61,8 @@ def squeeze_excitation(
         >>> layer.apply(params, jnp.ones((8, 7, 7, 64))).shape
         (8, 7, 7, 64)
     """
-    positive(channels=channels, reduction=reduction)
+    inferable(channels=channels)
+    at_least(1, reduction=reduction)
     check_function("activation", activation)
     check_function("scale_activation", scale_activation)
     initializers = (weight_init, bias_init)

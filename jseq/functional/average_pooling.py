@@ -75,9 +75,7 @@ def _sum_windows(x: jax.Array, counts: Sequence[int], pool: Pool) -> jax.Array:
         if one.kernel[axis] <= _WIDEST_SLICED:
             x = _sum_slices(x, sizes, one)
         else:  # a program of one operation, however wide the window
-            x = lax.slice_in_dim(
-                x, 0, (counts[axis] - 1) * one.stride[axis] + one.kernel[axis], axis=lead + axis
-            )
+            x = lax.slice_in_dim(x, 0, (counts[axis] - 1) * one.stride[axis] + one.kernel[axis], axis=lead + axis)
             window, stride = (1,) * lead + (*one.kernel, 1), (1,) * lead + (*one.stride, 1)
             # numpy's zero: under jit jnp's is traced, and then lax sees no sum and has no gradient for it
             x = lax.reduce_window(x, np.zeros((), x.dtype), lax.add, window, stride, "VALID")

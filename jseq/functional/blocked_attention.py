@@ -38,9 +38,7 @@ class _Segment(NamedTuple):
     width: int
 
 
-def attend_blocked(
-    plan: Plan, query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None
-) -> jax.Array:
+def attend_blocked(plan: Plan, query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Attends with one set of keys for a group of query heads: `softmax(scale q k^T) v`.
 
     The scores exist for one block of queries at a time, blocks above the diagonal are skipped, and the
@@ -81,9 +79,7 @@ def _segments(plan: Plan) -> list[_Segment]:
     ]
 
 
-def _walk(
-    segment: _Segment, step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, blocks: Any
-) -> tuple[Any, Any]:
+def _walk(segment: _Segment, step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, blocks: Any) -> tuple[Any, Any]:
     """Scans the blocks of a segment; a single block needs no loop, and its slices become static."""
     first, count, _ = segment
     numbers = jnp.arange(first, first + count, dtype=jnp.int32)
@@ -114,9 +110,7 @@ def _product(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.einsum(subscripts, a, b, preferred_element_type=accumulator(a.dtype))
 
 
-def _scores(
-    plan: Plan, width: int, block: Any, q: jax.Array, k: jax.Array, mask: jax.Array | None
-) -> jax.Array:
+def _scores(plan: Plan, width: int, block: Any, q: jax.Array, k: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Scaled products (N, rows, width) of a block of queries and its keys, -inf where it may not look."""
     s = _product("ntd,nsd->nts", q, k) * plan.scale
     start = _start(plan, width, block)
@@ -159,9 +153,7 @@ def _attend(plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Arra
     return _forward(plan, q, k, v, mask)[0]
 
 
-def _attend_fwd(
-    plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None
-) -> tuple[jax.Array, Any]:
+def _attend_fwd(plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, Any]:
     y, norm = _forward(plan, q, k, v, mask)
     return y, (q, k, v, mask, y, norm)
 

@@ -10,9 +10,7 @@ from jseq.functional.convolution import add_bias, dimension_numbers, flatten_bat
 from jseq.functional.windows import check_groups, expect_spatial, expect_window, per_axis
 
 
-def check_output_padding(
-    output_padding: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
-) -> None:
+def check_output_padding(output_padding: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> None:
     """Refuses output padding that torch refuses: it is smaller than the stride or the dilation.
 
     >>> check_output_padding((2,), (2,), (1,))
@@ -69,9 +67,7 @@ def conv_transpose(
     return add_bias(y, bias).reshape(*x.shape[: -1 - n], *y.shape[1:])
 
 
-def _check_output(
-    x: jax.Array, spans: Sequence[int], stride: Sequence[int], pairs: Sequence[tuple[int, int]]
-) -> None:
+def _check_output(x: jax.Array, spans: Sequence[int], stride: Sequence[int], pairs: Sequence[tuple[int, int]]) -> None:
     sizes = x.shape[-1 - len(spans) : -1]
     outs = tuple(
         (size - 1) * s + 1 + low + high - span

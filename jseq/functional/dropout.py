@@ -123,9 +123,7 @@ def _alpha_drop(x: jax.Array, p: float, key: jax.Array | None, shape: tuple[int,
     return jnp.where(keep, wide * a + shift, dropped).astype(x.dtype)
 
 
-def alpha_dropout(
-    x: jax.Array, p: float = 0.5, *, key: jax.Array | None = None, train: bool = True
-) -> jax.Array:
+def alpha_dropout(x: jax.Array, p: float = 0.5, *, key: jax.Array | None = None, train: bool = True) -> jax.Array:
     """Sets elements to SELU's limit at random and keeps mean 0 and variance 1.
 
     y = a (x m + alpha' (1 - m)) + b, alpha' = -1.7581, m ~ Bernoulli(1 - p),
@@ -184,9 +182,7 @@ def drop_path(
     return _drop(x, p, key, shape) if _needs_mask(p, key, train) else x
 
 
-def gaussian_noise(
-    x: jax.Array, std: float = 1.0, *, key: jax.Array | None = None, train: bool = True
-) -> jax.Array:
+def gaussian_noise(x: jax.Array, std: float = 1.0, *, key: jax.Array | None = None, train: bool = True) -> jax.Array:
     """Adds noise in training: y = x + std * n, n ~ N(0, 1).
 
     Args: std: standard deviation of the noise. key: needed in training. train: without it, y = x.

@@ -74,9 +74,7 @@ def embedding_bag(
 def _check_shapes(ids: jax.Array, offsets: Any, per_sample_weights: Any) -> None:
     expect_rank(ids, 1, "(..., L)")
     if offsets is not None and ids.ndim != 1:
-        raise ShapeError(
-            f"expected x of shape (N,) with offsets, got {describe(ids)}. Leave offsets out, or ravel x."
-        )
+        raise ShapeError(f"expected x of shape (N,) with offsets, got {describe(ids)}. Leave offsets out, or ravel x.")
     if per_sample_weights is not None and per_sample_weights.shape != ids.shape:
         raise ShapeError(
             f"expected per_sample_weights of the shape of x, {describe(ids)}, "

@@ -31,9 +31,7 @@ def _counts(sizes: Sequence[int], options: Options) -> tuple[int, ...]:
     return window_sizes(sizes, kernel, stride, dilation, [(p, p) for p in padding])
 
 
-def unfold(
-    x: jax.Array, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1
-) -> jax.Array:
+def unfold(x: jax.Array, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> jax.Array:
     """Lists the windows of an image: `y[l, c kh kw + i kw + j] = x[h(l) + i, w(l) + j, c]`.
 
     Args:

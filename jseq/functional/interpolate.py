@@ -130,9 +130,7 @@ def _repeat(x: jax.Array, axis: int, source: np.ndarray) -> jax.Array:
     """Takes the source elements along an axis."""
     size, count = x.shape[axis], len(source)
     if count % size == 0 and np.array_equal(source, np.arange(count) // (count // size)):
-        y = jnp.broadcast_to(
-            jnp.expand_dims(x, axis + 1), (*x.shape[: axis + 1], count // size, *x.shape[axis + 1 :])
-        )
+        y = jnp.broadcast_to(jnp.expand_dims(x, axis + 1), (*x.shape[: axis + 1], count // size, *x.shape[axis + 1 :]))
         return y.reshape(*x.shape[:axis], count, *x.shape[axis + 1 :])
     return resample(x, axis, (source[:, None] == np.arange(size)).astype(np.float64))
 

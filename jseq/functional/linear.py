@@ -78,8 +78,7 @@ def bilinear(x1: jax.Array, x2: jax.Array, weight: jax.Array, bias: jax.Array | 
         raise ShapeError(f"expected x1 and x2 of the same leading axes, got {describe((x1, x2))}.")
     if x1.dtype != x2.dtype:
         raise DtypeError(
-            f"expected x1 and x2 of the same dtype, got {describe((x1, x2))}. "
-            "Call it with x2.astype(x1.dtype)."
+            f"expected x1 and x2 of the same dtype, got {describe((x1, x2))}. Call it with x2.astype(x1.dtype)."
         )
     rows = math.prod(batch)
     y = jnp.einsum("ni,ijo,nj->no", x1.reshape(rows, in1), weight.astype(x1.dtype), x2.reshape(rows, in2))

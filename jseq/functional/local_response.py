@@ -24,9 +24,7 @@ def _window_sum(x: jax.Array, before: int, after: int) -> jax.Array:
     return total
 
 
-def local_response_norm(
-    x: jax.Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> jax.Array:
+def local_response_norm(x: jax.Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> jax.Array:
     """Divides by the energy around each channel: y_c = x_c / (k + alpha / size * sum_j x_j^2)^beta.
 
     j runs over `size` channels from c - size // 2 on; channels outside count as 0.
@@ -47,9 +45,7 @@ def local_response_norm(
     return (wide / (k + alpha / size * energy) ** beta).astype(x.dtype)
 
 
-def cross_map_lrn2d(
-    x: jax.Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> jax.Array:
+def cross_map_lrn2d(x: jax.Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> jax.Array:
     """Divides images by the energy around each channel: y_c = x_c * (k + alpha / size * s_c)^-beta.
 
     With h = (size + 1) // 2 (rounded down), s_c is the sum of x_j^2 for |j - c| < h, and from c = h on

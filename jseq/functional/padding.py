@@ -43,9 +43,7 @@ def pad_pairs(padding: int | Sequence[int], n: int) -> Pairs:
     return tuple((sides[i], sides[i + 1]) for i in range(2 * n - 2, -1, -2))
 
 
-def pad(
-    x: jax.Array, padding: int | Sequence[int], n: int, mode: str = "constant", value: float = 0.0
-) -> jax.Array:
+def pad(x: jax.Array, padding: int | Sequence[int], n: int, mode: str = "constant", value: float = 0.0) -> jax.Array:
     """Pads the `n` spatial axes in front of the channels; negative padding crops.
 
     Args:

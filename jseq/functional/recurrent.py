@@ -93,9 +93,7 @@ def _check_weights(cell: Cell, weights: Weights, dtype: Any) -> Weights:
     return jax.tree.map(lambda a: a.astype(dtype), weights)
 
 
-def _check_state(
-    cell: Cell, state: State | None, weights: Weights, x: jax.Array, lead: tuple[int, ...]
-) -> State:
+def _check_state(cell: Cell, state: State | None, weights: Weights, x: jax.Array, lead: tuple[int, ...]) -> State:
     """The initial state in the dtype of x, zeros for None."""
     out, hidden = weights.hh.shape[0], weights.hh.shape[1] // cell.gates
     shapes = [(*lead, out), (*lead, hidden)][: cell.states]
@@ -103,9 +101,7 @@ def _check_state(
         return tuple(jnp.zeros(shape, x.dtype) for shape in shapes)
     if len(state) != cell.states or any(a.shape != s for a, s in zip(state, shapes, strict=True)):
         wanted = " and ".join(str(s) for s in shapes)
-        raise ShapeError(
-            f"expected an initial state of shape {wanted}, got {describe(state)} for {describe(x)}."
-        )
+        raise ShapeError(f"expected an initial state of shape {wanted}, got {describe(state)} for {describe(x)}.")
     return tuple(a.astype(x.dtype) for a in state)
 
 

@@ -22,9 +22,7 @@ def _weighted_rows(x: jax.Array, axis: int, matrix: np.ndarray) -> jax.Array:
     """Returns `y[o] = sum over i of matrix[o, i] * x[i]` along an axis."""
     columns, weights = _tables(matrix)
     if weights.shape[1] > _MOST_TAPS:
-        product = jnp.tensordot(
-            jnp.asarray(matrix, x.dtype), x, ((1,), (axis,)), precision=lax.Precision.HIGHEST
-        )
+        product = jnp.tensordot(jnp.asarray(matrix, x.dtype), x, ((1,), (axis,)), precision=lax.Precision.HIGHEST)
         return jnp.moveaxis(product, 0, axis)
     shape = [-1 if i == axis else 1 for i in range(x.ndim)]
     total = None

@@ -44,8 +44,7 @@ def _max_unpool(x: jax.Array, indices: jax.Array, n: int, pool: Pool, output_siz
         )
     if not jnp.issubdtype(indices.dtype, jnp.integer):
         raise DtypeError(
-            f"expected integer indices, got {describe(indices)}. "
-            f"Take them from max_pool{n}d(..., return_indices=True)."
+            f"expected integer indices, got {describe(indices)}. Take them from max_pool{n}d(..., return_indices=True)."
         )
     lead, channels = x.shape[: -1 - n], x.shape[-1]
     sizes = unpooled_size(x.shape[-1 - n : -1], pool, output_size)

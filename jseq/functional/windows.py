@@ -169,8 +169,7 @@ def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
     """
     if groups < 1 or in_channels % groups or out_channels % groups:
         raise OptionError(
-            f"groups must divide both numbers of channels, got groups={groups} for "
-            f"{in_channels} and {out_channels}."
+            f"groups must divide both numbers of channels, got groups={groups} for {in_channels} and {out_channels}."
         )
 
 

@@ -78,8 +78,9 @@ BAGS = (
     bag("mode='sum', padding_idx=2"),
     bag("padding_idx=-1"),
     bag("mode='max', padding_idx=2"),
-    bag("mode='sum'", context={"per_sample_weights": floats(4, 5)},
-        torch_call="module(x[0], None, per_sample_weights)"),
+    bag(
+        "mode='sum'", context={"per_sample_weights": floats(4, 5)}, torch_call="module(x[0], None, per_sample_weights)"
+    ),
     bag("None, 2.0, True, 'mean'", TWICE),
     bag("None, 2.0, True, 'sum'", TWICE),
     bag("None, 2.0, True, 'mean'", torch_call=by_frequency("mean")),

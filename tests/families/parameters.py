@@ -94,7 +94,8 @@ CASES = [
         ),
     ),
     Case(
-        jseq.power_iteration(), floats(4, 5), batched=False,
+        jseq.power_iteration(), floats(4, 5), batched=False, smooth=False,
+        reason="no gradient passes through u and v, which finite differences see move",
         variants=(Case(jseq.power_iteration(3, 1e-6, 0), floats(2, 3, 4), batched=False),),
     ),
     Case(

@@ -8,9 +8,9 @@ from tests.case import Case, floats
 X = floats(3, 6, 4)
 
 
-def rnn(p, x, h=None):
+def rnn(p, x):
     """Elman's recurrence over (N, T, features)."""
-    h, ys = np.zeros((x.shape[0], p["weight_hh"].shape[0])) if h is None else h, []
+    h, ys = np.zeros((x.shape[0], p["weight_hh"].shape[0])), []
     for t in range(x.shape[1]):
         h = np.tanh(x[:, t] @ p["weight_ih"] + p["bias_ih"] + h @ p["weight_hh"] + p["bias_hh"])
         ys.append(h)
@@ -48,10 +48,6 @@ def both_ways(p, x):
     return rnn(p["forward"], x), rnn(p["backward"], x[:, ::-1])[:, ::-1]
 
 
-def rows(p, x):
-    return {f"{name}_{kind}": p[f"{name}_{kind}_l0"] for name in ("weight", "bias") for kind in ("ih", "hh")}, x
-
-
 def attention(p, x):
     """Causal attention of two heads of two features each."""
     q, k, v = np.split(x @ p["in_proj_weight"] + p["in_proj_bias"], 3, -1)
@@ -64,6 +60,7 @@ def attention(p, x):
 
 
 RNN = jseq.recurrent(jseq.rnn_cell(4, 5))
+NORMED = jseq.sequential(jseq.recurrent(jseq.gru_cell(4, 5)), jseq.batch_norm(5), jseq.dropout(0.5))
 CASES = [
     Case(
         jseq.recurrent(jseq.sequential({"cell": jseq.gru_cell(4, 5), "drop": jseq.dropout(0.5)}), return_state=True), X,
@@ -79,7 +76,7 @@ CASES = [
         ),
     ),
     Case(
-        jseq.bidirectional(jseq.sequential(jseq.recurrent(jseq.gru_cell(4, 5)), jseq.batch_norm(5), jseq.dropout(0.5))), X,
+        jseq.bidirectional(NORMED), X,
         variants=(
             Case(jseq.bidirectional(RNN), X, reference=lambda p, x: np.concatenate(both_ways(p, x), -1)),
             Case(jseq.bidirectional(RNN, "add"), X, reference=lambda p, x: np.add(*both_ways(p, x))),
@@ -92,8 +89,6 @@ CASES = [
         jseq.streaming(jseq.grouped_query_attention(8, 4, 2, dropout=0.5, window=4), 7), floats(3, 6, 8), batched=False,
         variants=(
             Case(jseq.streaming(jseq.multihead_attention(4, 2, is_causal=True), 9), X, reference=attention),
-            Case(jseq.streaming(jseq.rnn(4, 5)), X, reference=lambda p, x: rnn(*rows(p, x))),
-            Case(jseq.streaming(RNN), X, reference=rnn),
             Case(jseq.streaming(jseq.learned_positions(7, 4)), X, reference=lambda p, x: x + p["weight"][:6]),
         ),
     ),

@@ -42,7 +42,7 @@ def stack(kind: str, arguments: str, x, norm: bool, **options) -> Case:
     """Two copies of a layer."""
     layer = eval(f"jseq.transformer_{kind}_layer({arguments})", {"jseq": jseq})
     module = f"nn.Transformer{kind.title()}Layer({arguments}, batch_first=True)"
-    ours = getattr(jseq, f"transformer_{kind}")(layer, 3, jseq.layer_norm(4) if norm else None)
+    ours = getattr(jseq, f"transformer_{kind}")(layer, 2, jseq.layer_norm(4) if norm else None)
     last = ", norm=nn.LayerNorm(4)" if norm else ""
     nested = ", enable_nested_tensor=False" if kind == "encoder" else ""
     return Case(ours, x, f"nn.Transformer{kind.title()}({module}, 2{last}{nested})", **options)
