@@ -111,10 +111,10 @@ from jseq._layers.global_pooling import global_max_pool1d as global_max_pool1d
 from jseq._layers.global_pooling import global_max_pool2d as global_max_pool2d
 from jseq._layers.global_pooling import global_max_pool3d as global_max_pool3d
 from jseq._layers.grouped_attention import grouped_query_attention as grouped_query_attention
+from jseq._layers.initial import inferred as inferred
 from jseq._layers.instance_norm import instance_norm1d as instance_norm1d
 from jseq._layers.instance_norm import instance_norm2d as instance_norm2d
 from jseq._layers.instance_norm import instance_norm3d as instance_norm3d
-from jseq._layers.initial import inferred as inferred
 from jseq._layers.linear import bias as bias
 from jseq._layers.linear import bilinear as bilinear
 from jseq._layers.linear import identity as identity

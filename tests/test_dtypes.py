@@ -15,8 +15,8 @@ def in_dtype(tree, dtype):
 
 def test_output_dtype_is_input_dtype(case):
     params, state, x = case.start()
-    if not floats_in(x):
-        return  # ids: the dtype is that of the table
+    if not floats_in(x) or case.name == "cast":
+        return  # ids: the dtype is that of the table; cast: to give another is all it does
     for dtype in (jnp.bfloat16, jnp.float16):
         for train in (False, True)[: 1 + case.trains]:
             half = in_dtype(x, dtype)
@@ -39,6 +39,6 @@ def test_half_precision_is_near_full_precision(case):
 def test_float64_stays_float64(case):
     with jax.enable_x64(True):
         params, state, x = case.start(np.float64)
-        if floats_in(x):
+        if floats_in(x) and case.name != "cast":
             y, _ = jax.eval_shape(lambda x: case.call(params, state, x, seed=1, dtype=np.float64), x)
             assert floats_in(y) and all(leaf.dtype == jnp.float64 for leaf in floats_in(y))

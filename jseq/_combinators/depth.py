@@ -132,8 +132,7 @@ def gathered(trees: Any, n: int) -> Any:
 
 def check_leading(params: Any, n: int) -> None:
     """Refuses params that are not stacked n high."""
-    wrong = [leaf for leaf in jax.tree.leaves(params) if jnp.shape(leaf)[:1] != (n,)]
-    if wrong or isinstance(params, tuple) and len(params) == n and n > 1 and not jax.tree.leaves(params):
+    if any(jnp.shape(leaf)[:1] != (n,) for leaf in jax.tree.leaves(params)):
         raise ParamsError(f"expected params with a leading axis of {n}, one entry for each copy, got "
                           f"{describe(params)}. jseq.stack_params(params) makes them of a tuple.")  # fmt: skip
 

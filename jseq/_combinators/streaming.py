@@ -51,7 +51,7 @@ def streaming(layer: Layer, max_length: int | None = None):
         OptionError: a layer that cannot be streamed: not causal, bidirectional, reversed, or not in the list; or
             max_length is missing, or given where it means nothing.
         ShapeError: `init` without x; or more steps than the table holds, where that can be seen: a single piece
-            longer than it, or any overflow outside jit. Under jit the steps beyond are NaN.
+            longer than it, or any overflow outside jit. Under jit that piece and all after it are NaN.
         ParamsError: the state is of another batch shape.
 
     The key-value cache of transformers that generate, as far as torch.nn goes without a counterpart.
