@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Two workers, and quick compilation: the suite is thousands of small programs that run once.
+WORKERS ?= 2
 PYTEST_ARGS ?=
 # Compiled XLA programs, kept between runs: a second `make test` compiles nothing that has not changed.
 JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax/$(notdir $(VENV))
@@ -26,7 +28,8 @@ demo: $(VENV)/.installed-examples  ## trains a network on handwritten digits and
 	$(BIN)/python examples/digits_cnn.py
 
 test: $(VENV)/.installed-test  ## runs the everyday test suite (no torch needed)
-	$(CACHED) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(CACHED) XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" \
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff: rules and formatting
 	$(BIN)/ruff check .
@@ -44,7 +47,8 @@ docs: $(VENV)/.installed-docs  ## builds docs/_build/html; a warning is an error
 	@echo "The pages are in docs/_build/html/index.html"
 
 parity: $(VENV)/.installed-torch  ## holds every layer against torch itself
-	$(CACHED) $(BIN)/python -m pytest tests/test_parity.py $(PYTEST_ARGS)
+	$(CACHED) $(BIN)/python -m pytest -q -n $(WORKERS) tests/test_parity.py tests/test_torch_table.py \
+	tests/test_weight_norms_torch.py tests/test_architectures.py -k "not stored" $(PYTEST_ARGS)
 
 clean:  ## removes everything that was built, the virtual environments too
 	rm -rf .venv* .cache .hypothesis .pytest_cache .ruff_cache docs/_build examples/out build dist

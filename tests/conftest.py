@@ -7,6 +7,9 @@ jax.config.update("jax_num_cpu_devices", 2)  # for the laws about sharding
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
+BETWEEN_CLEARINGS = 100  # tests: compiled programs of thousands would fill gigabytes
+finished = 0
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `case` runs over every public layer; one that takes `variant`, over all combinations."""
@@ -17,3 +20,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             # One worker of pytest-xdist runs all laws of a case, and so compiles it once.
             marked = [pytest.param(case, marks=pytest.mark.xdist_group(str(case))) for case in cases]
             metafunc.parametrize(name, marked, ids=[str(case)[:80] for case in cases])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the laws of one case behind each other, so that they share what was compiled."""
+    from tests.cases import CASES
+
+    order = {id(case): place for place, case in enumerate(CASES, 1)}
+
+    def place(item: pytest.Item) -> int:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        return order.get(id(parameters.get("case")), 0)
+
+    items.sort(key=place)
+
+
+def pytest_runtest_teardown() -> None:
+    """Lets go of compiled programs now and then."""
+    from tests.case import compiled
+
+    global finished
+    finished += 1
+    if finished % BETWEEN_CLEARINGS == 0:
+        compiled.cache_clear()
+        jax.clear_caches()
