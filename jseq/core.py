@@ -223,13 +223,15 @@ def _decorate(build: Callable[..., Any], reads: frozenset[str]) -> Callable[...,
             raise CallError(f"{error}.{''.join(unknown)} The call that works: {name}{signature_text(signature)}.",
                             name) from None  # fmt: skip
         bound.apply_defaults()
+        shown = name  # the arguments too, once they are values
         try:
             for argument, value in bound.arguments.items():
                 bound.arguments[argument] = values.freeze(value, argument)
+            if not any(isinstance(value, Layer | tuple) for value in bound.arguments.values()):
+                shown = f"{name}({', '.join(values.options(signature, bound.arguments))})"
             functions = calls.Functions.of(build(*bound.args, **bound.kwargs), reads, build)
         except LayerError as error:
-            held = any(isinstance(value, Layer | tuple) for value in bound.arguments.values())
-            error.name(name if held else f"{name}({', '.join(values.options(signature, bound.arguments))})")
+            error.name(shown)
             raise
         return Layer(constructor, values.FrozenMapping(bound.arguments.items()), functions)
 
