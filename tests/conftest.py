@@ -1,5 +1,7 @@
 """The whole suite runs under strict promotion, with two CPU devices, and with every warning an error."""
 
+import gc
+
 import jax
 import pytest
 
@@ -7,7 +9,8 @@ jax.config.update("jax_num_cpu_devices", 2)  # for the laws about sharding
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-BETWEEN_CLEARINGS = 100  # tests: compiled programs of thousands would fill gigabytes
+gc.set_threshold(50_000, 20, 20)  # tracing makes much short-lived garbage; collecting it less often is quicker
+BETWEEN_CLEARINGS = 400  # tests: compiled programs of thousands would fill gigabytes
 finished = 0
 
 
