@@ -1,9 +1,16 @@
 """The whole suite runs under strict promotion, with two CPU devices, and with every warning an error."""
 
 import gc
+import os
 
 import jax
 import pytest
+
+# jax writes cache entries in place, so that two workers of one cache can read each other's halves.
+if {"JAX_COMPILATION_CACHE_DIR", "PYTEST_XDIST_WORKER"} <= os.environ.keys():
+    own = os.path.join(os.environ["JAX_COMPILATION_CACHE_DIR"], os.environ["PYTEST_XDIST_WORKER"])
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = own  # for the examples, which run in processes of their own
+    jax.config.update("jax_compilation_cache_dir", own)
 
 jax.config.update("jax_num_cpu_devices", 2)  # for the laws about sharding
 jax.config.update("jax_numpy_rank_promotion", "raise")
