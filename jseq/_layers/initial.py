@@ -24,7 +24,21 @@ def draw(initializer: Initializer | None, key: jax.Array, shape: tuple[int, ...]
 
 
 def inferred(size: int | None, argument: str, x: Any) -> int:
-    """The declared size, or else the last axis of x."""
+    """The declared size, or else the last axis of x: how `linear(None, 128)` finds its input size.
+
+    Args:
+        size: the declared size; None stands for the one to infer.
+        argument: its name, for the error.
+        x: the shapes that `init` was given, or None.
+
+    Raises:
+        ShapeError: there is nothing to infer it from.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jseq
+        >>> jseq.inferred(None, "in_features", jax.ShapeDtypeStruct((32, 64), jnp.float32))
+        64
+    """
     if size is not None:
         return size
     if x is None:
