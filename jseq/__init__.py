@@ -44,6 +44,8 @@ from jseq._combinators.transformer import transformer_encoder as transformer_enc
 from jseq._combinators.transformer_layers import transformer_decoder_layer as transformer_decoder_layer
 from jseq._combinators.transformer_layers import transformer_encoder_layer as transformer_encoder_layer
 from jseq._combinators.with_memory import with_memory as with_memory
+from jseq._interop.from_torch import from_torch as from_torch
+from jseq._interop.torch_registry import torch_converter as torch_converter
 from jseq._layers.activation import gelu as gelu
 from jseq._layers.activation import leaky_relu as leaky_relu
 from jseq._layers.activation import prelu as prelu
@@ -160,6 +162,7 @@ from jseq._layers.separable import separable_conv2d as separable_conv2d
 from jseq._layers.shape import flatten as flatten
 from jseq._layers.shape import permute as permute
 from jseq._layers.shape import reshape as reshape
+from jseq._layers.shape import take as take
 from jseq._layers.shape import unflatten as unflatten
 from jseq._layers.squeeze_excitation import squeeze_excitation as squeeze_excitation
 from jseq._layers.unpooling import max_unpool1d as max_unpool1d

@@ -57,6 +57,10 @@ class CallError(LayerError, TypeError):
     """A call that cannot work: a missing key, a state that is not threaded, an unknown keyword."""
 
 
+class ConversionError(LayerError, ValueError):
+    """A model of another library, or for one, that has no equivalent there."""
+
+
 def describe(x: Any) -> str:
     """Writes shapes and dtypes: `float32[32,128]`, `(float32[4], int32[4,2])`.
 

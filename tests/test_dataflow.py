@@ -63,7 +63,7 @@ def test_sizes_are_inferred_where_a_layer_is_used():
             r"expected step 'y' to be \(layer, \*inputs\), all of them names, got \('fc',",
         ),
         (FC, {"y": "fc"}, OptionError, "expected step 'y' to be"),
-        (FC, {"y": ("fx", "x")}, OptionError, "no layer is called 'fx'. Did you mean 'fc'[?] There are: fc, drop"),
+        (FC, {"y": ("fcc", "x")}, OptionError, "no layer is called 'fcc'. Did you mean 'fc'[?] There are: fc, drop"),
         (FC, {"y": ("fc.0", "x")}, OptionError, r"no layer is called 'fc.0': 'fc' is linear\(.*\), which has no child"),
         (FC, {"y": ("fc", "z")}, OptionError, "step 'y' reads 'z', which no step before it makes"),
         (FC, {"x": ("fc", "x")}, OptionError, "two values are called 'x'"),

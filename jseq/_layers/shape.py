@@ -164,6 +164,44 @@ def permute(dims: tuple[int, ...]):
     return no_params, apply
 
 
+@layer
+def take(index: int, axis: int):
+    """Takes one entry along an axis, which disappears: `y = x[..., index, :]` for axis -2.
+
+    `take(-1, -2)` is the last step of a sequence `(..., T, C)`.
+
+    Args:
+        index: the entry; counted from the end if negative.
+        axis: the axis; counted from the end it works with and without batch axes.
+
+    Input: `(..., n, ...)`.
+    Output: the same without that axis.
+    Params: none, `()`.
+
+    Raises:
+        ShapeError: x has no such axis or entry.
+        OptionError: index is no whole number.
+
+    Follows `torch.Tensor.select(axis, index)`.
+
+    Example:
+        >>> import jax.numpy as jnp, jseq
+        >>> jseq.take(-1, -2).apply((), jnp.ones((8, 5, 3))).shape
+        (8, 3)
+    """
+    if isinstance(index, bool) or not isinstance(index, int):
+        raise OptionError(f"index must be a whole number, got {index!r}.")
+
+    def apply(params: tuple[()], x: jax.Array) -> jax.Array:
+        expect_array(x)
+        check_axis(x, axis)
+        if not -x.shape[axis] <= index < x.shape[axis]:
+            raise ShapeError(f"expected x with an entry {index} along axis {axis}, got {describe(x)}.")
+        return jax.lax.index_in_dim(x, index, axis, keepdims=False)
+
+    return no_params, apply
+
+
 def check_sizes(name: str, sizes: tuple[int, ...]) -> None:
     """Refuses sizes that are no tuple of whole numbers from 1, or -1 once."""
     whole = isinstance(sizes, tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in sizes)

@@ -27,6 +27,13 @@ CASES = [
         ),
     ),
     Case(
+        jseq.take(-1, -2), X, reference=lambda params, x: x[:, :, -1],
+        variants=(
+            Case(jseq.take(1, 1), X, reference=lambda params, x: x[:, 1], batched=False),
+            Case(jseq.take(0, -1), X, reference=lambda params, x: x[..., 0]),
+        ),
+    ),
+    Case(
         jseq.permute((-1, -3, -2)), X, reference=lambda params, x: np.moveaxis(x, -1, 1),
         variants=(
             Case(jseq.permute((-1, -2)), X, reference=lambda params, x: np.swapaxes(x, -1, -2)),

@@ -1,0 +1,37 @@
+"""The order of axes: torch's own (layout 0), or channels-last with n spatial axes where torch has (N, C, *spatial)."""
+
+from jseq._combinators.adapt import adapt
+from jseq._combinators.layout import channels_first
+from jseq._layers.shape import permute
+from jseq.core import Layer
+from jseq.errors import ConversionError
+
+
+def to_last(n: int) -> Layer:
+    """Moves the channels of n spatial axes to the end."""
+    return permute((*range(-n, 0), -n - 1))
+
+
+def to_first(n: int) -> Layer:
+    """Moves the channels in front of n spatial axes."""
+    return permute((-1, *range(-n - 1, -1)))
+
+
+def fitted(layer: Layer, have: int, want: int) -> Layer:
+    """A layer that takes layout `want`, for an input in layout `have`."""
+    if have == want:
+        return layer
+    if have and want:
+        raise ConversionError(f"{layer.brief} takes {want} spatial axes, and gets {have}.")
+    return adapt(layer, to_last(want) if want else to_first(have))
+
+
+def bordered(layer: Layer, enters: int, leaves: int) -> Layer:
+    """A model that takes and gives torch's own order, around one that takes and gives these layouts."""
+    if enters == leaves == 0:
+        return layer
+    if enters == leaves:
+        return channels_first(layer, enters)
+    if leaves == 0:
+        return channels_first(layer, enters, output="features")
+    return adapt(layer, to_last(enters) if enters else None, to_first(leaves))

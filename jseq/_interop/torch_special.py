@@ -1,0 +1,165 @@
+"""Functions of torch in a traced forward that are no module of torch.nn: sums, joins, axes, shapes, entries."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jseq._combinators.graph import add, concatenate, multiply, select
+from jseq._interop.torch_functions import function_name
+from jseq._interop.torch_layers import moved_axis
+from jseq._interop.torch_steps import Steps, Value, first_of
+from jseq._layers.adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from jseq._layers.global_pooling import global_avg_pool1d, global_avg_pool2d, global_avg_pool3d
+from jseq._layers.shape import flatten, permute, reshape, take
+from jseq.core import Layer
+from jseq.errors import ConversionError
+
+MEANS = {1: global_avg_pool1d, 2: global_avg_pool2d, 3: global_avg_pool3d}
+MEANS_KEPT = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
+
+
+@dataclass(frozen=True)
+class Special:
+    """A function: how its step is added, and the layout that it needs, None for any."""
+
+    add: Callable[[Steps, Any], Value]
+    wants: int | None = None
+
+
+def together(layer: Layer) -> Callable[[Steps, Any], Value]:
+    """A step that combines two arrays."""
+
+    def step(steps: Steps, node: Any) -> Value:
+        a, b = node.args[:2]
+        if a not in steps.values or b not in steps.values or node.kwargs.get("alpha", 1) != 1:
+            raise ConversionError(f"only arrays are combined, got {node.args}. A constant is a layer: "
+                                  "@jseq.torch_converter on a module that applies it.")  # fmt: skip
+        values = steps.alike([steps.of(a), steps.of(b)])
+        return steps.apply(node.name, layer, values, values[0].layout, values[0].rank)
+
+    return step
+
+
+def join(steps: Steps, node: Any) -> Value:
+    """torch.cat."""
+    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    values = steps.alike([steps.of(part) for part in node.args[0]])
+    layout = values[0].layout
+    return steps.apply(node.name, concatenate(moved_axis(dim, layout)), values, layout, values[0].rank)
+
+
+def mean(steps: Steps, node: Any) -> Value:
+    """The mean over all spatial axes: global pooling."""
+    value = steps.of(first_of(node))
+    given = dict(zip(("dim", "keepdim"), node.args[1:], strict=False)) | dict(node.kwargs)
+    dims, n = given.get("dim"), value.layout
+    dims = (dims,) if isinstance(dims, int) else tuple(dims or ())
+    if not n or sorted(dim % (n + 2) for dim in dims) != list(range(2, n + 2)):
+        raise ConversionError(f"the mean over {dims or 'all axes'} is no pooling over all spatial axes of an image.")
+    if given.get("keepdim", False):
+        return steps.apply(node.name, MEANS_KEPT[n](1), [value], n)
+    return steps.apply(node.name, MEANS[n](), [value], 0, 2)
+
+
+def view(steps: Steps, node: Any) -> Value:
+    """Tensor.view and reshape, in torch's order of axes."""
+    value = steps.in_layout(steps.of(first_of(node)), 0)
+    sizes = node.args[1] if len(node.args) == 2 and isinstance(node.args[1], tuple | list) else node.args[1:]
+    first, rest = (sizes[0], tuple(sizes[1:])) if sizes else (None, ())
+    if not all(isinstance(size, int) for size in rest) or not (isinstance(first, int) or is_batch_size(first)):
+        raise ConversionError(f"the shape {tuple(sizes)} is not known; known are numbers, and x.size(0) in front.")
+    if isinstance(first, int):
+        layer = reshape((first, *rest), 0)
+    else:
+        layer = flatten() if rest == (-1,) else reshape(rest, 1)
+    return steps.apply(node.name, layer, [value], 0, len(sizes))
+
+
+def reorder(steps: Steps, node: Any) -> Value:
+    """Tensor.permute and transpose, of torch's order of axes."""
+    value = steps.in_layout(steps.of(first_of(node)), 0)
+    dims = node.args[1:] or tuple(node.kwargs.values())
+    dims = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], tuple | list) else dims
+    if function_name(node) == "permute":
+        return steps.apply(node.name, permute(tuple(dim % len(dims) for dim in dims)), [value], 0, len(dims))
+    rank = value.rank
+    if rank is None:
+        if not all(dim < 0 for dim in dims):
+            raise ConversionError(f"transpose{dims} of an array whose number of axes is not known. Count the axes from "
+                                  "the end, or call x.permute.")  # fmt: skip
+        rank = max(-dim for dim in dims)
+    order = list(range(-rank, 0))
+    a, b = (dim % rank for dim in dims)
+    order[a], order[b] = order[b], order[a]
+    return steps.apply(node.name, permute(tuple(order)), [value], 0, value.rank)
+
+
+def entry(steps: Steps, node: Any) -> Value:
+    """`x[1]` of a tuple, `x[:, -1]` or `x[:, -1, :]` of an array."""
+    source, index = node.args
+    value = steps.of(source)
+    if value.parts:
+        return part(steps, node.name, value, index)
+    parts = list(index) if isinstance(index, tuple) else [index]
+    numbers = [i for i, part in enumerate(parts) if isinstance(part, int)]
+    if len(numbers) != 1 or any(part != slice(None) for i, part in enumerate(parts) if i not in numbers):
+        raise ConversionError(f"the index {index!r} is not converted; one number among full slices is, as x[:, -1].")
+    value = steps.in_layout(value, 0)
+    layer = take(parts[numbers[0]], numbers[0])
+    return steps.apply(node.name, layer, [value], 0, value.rank and value.rank - 1)
+
+
+def part(steps: Steps, name: str, value: Value, index: Any) -> Value:
+    """One entry of a tuple that a module gave."""
+    if value.parts == "attention":
+        if index != 0:
+            raise ConversionError("the weights of the attention are not returned: call it with need_weights=False.")
+        return replace(value, parts="")
+    states = value.parts == "lstm" and index in (1, -1)
+    return replace(steps.apply(name, select(index), [value], 0, 3), parts="pair" if states else "")
+
+
+def is_sizes(node: Any) -> bool:
+    """Whether a node is `x.shape` or `x.size()`."""
+    name = function_name(node) if node.op.startswith("call_") else ""
+    return (name == "getattr" and node.args[1] == "shape") or (name == "size" and len(node.args) == 1)
+
+
+def is_batch_size(node: Any) -> bool:
+    """Whether a node is `x.shape[0]` or `x.size(0)`."""
+    if not hasattr(node, "op") or not node.op.startswith("call_"):
+        return False
+    name = function_name(node)
+    return (name == "size" and node.args[1:] == (0,)) or (
+        name == "getitem" and is_sizes(node.args[0]) and node.args[1] == 0
+    )
+
+
+def is_shape(node: Any) -> bool:
+    """Whether a node is about shapes alone, and makes no array."""
+    name = function_name(node)
+    return (
+        is_sizes(node)
+        or name == "size"
+        or (name == "getitem" and hasattr(node.args[0], "op") and is_sizes(node.args[0]))
+    )
+
+
+SPECIAL = {
+    **dict.fromkeys(("add", "iadd", "add_"), Special(together(add()))),
+    **dict.fromkeys(("mul", "imul", "multiply"), Special(together(multiply()))),
+    **dict.fromkeys(("cat", "concat", "concatenate"), Special(join)),
+    "mean": Special(mean),
+    **dict.fromkeys(("view", "reshape"), Special(view, 0)),
+    **dict.fromkeys(("permute", "transpose", "swapaxes"), Special(reorder, 0)),
+    "getitem": Special(entry),
+}
+
+
+def special(node: Any) -> Special:
+    """How a function is added; refuses what layers cannot express."""
+    name = function_name(node)
+    if name not in SPECIAL:
+        raise ConversionError(f"no jseq layer is known for the function {name}. Move it into an nn.Module and register "
+                              "that: @jseq.torch_converter(MyModule).")  # fmt: skip
+    return SPECIAL[name]

@@ -1,0 +1,154 @@
+"""The steps of a traced forward as those of a graph: which value each step reads, and in which order of axes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jseq._combinators.dataflow import INPUT
+from jseq._combinators.graph import select
+from jseq._interop.layouts import to_first, to_last
+from jseq._interop.torch_functions import as_module
+from jseq._interop.torch_registry import class_of, converter_of
+from jseq._layers.linear import identity
+from jseq.core import Layer
+from jseq.errors import ConversionError
+
+ARRAYS = ("input", "query", "key", "value", "src", "tgt", "memory")  # arguments of modules that are inputs
+PARTS = {"RNN": "rnn", "GRU": "rnn", "LSTM": "lstm", "LSTMCell": "pair", "MultiheadAttention": "attention"}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of the graph: its name, its layout, its number of axes where that is known.
+
+    `parts` says what a tuple holds: "rnn" (y, h), "lstm" (y, (h, c)), "pair" two arrays, "attention" the array that
+    torch returns beside its weights; "" is an array.
+    """
+
+    name: str
+    layout: int
+    rank: int | None = None
+    parts: str = ""
+
+    @property
+    def axes(self) -> int | None:
+        """The number of axes, if it is known."""
+        return self.layout + 2 if self.layout else self.rank
+
+
+class Steps:
+    """The graph as it grows, node by node.
+
+    Attributes:
+        layers: by the path of a module, or by the name of a function's node.
+        steps: as `jseq.graph` takes them.
+        values: what each node has become.
+    """
+
+    def __init__(self, module: Any, path: str, convert: Callable[..., tuple[Layer, int]]):
+        self.module, self.path, self.convert = module, path, convert
+        self.layers: dict[str, Layer] = {}
+        self.steps: dict[str, tuple[str, ...]] = {}
+        self.values: dict[Any, Value] = {}
+        self.result: Value | None = None
+
+    def begin(self, inputs: list[Any], layout: int) -> None:
+        """Names the inputs: x itself, or the entries of x."""
+        for i, node in enumerate(inputs):
+            whole = Value(INPUT, layout)
+            self.values[node] = whole if len(inputs) == 1 else self.apply(node.name, select(i), [whole], 0)
+
+    def of(self, node: Any) -> Value:
+        """The value of a node that a step reads."""
+        if not self.knows(node):
+            raise ConversionError(f"it reads {node!r:.60}, which is no array of the graph.")
+        return self.values[node]
+
+    def knows(self, node: Any) -> bool:
+        """Whether this argument is a node that has become a value."""
+        return hasattr(node, "op") and node in self.values
+
+    def apply(self, name: str, layer: Layer, inputs: list[Value], layout: int, rank: int | None = None,
+              path: str | None = None) -> Value:  # fmt: skip
+        """Adds a step: a layer of its own, or the module at a path."""
+        address = path or self.free(name, self.layers.keys() | self.module._modules.keys())
+        if self.layers.get(address, layer) != layer:
+            raise ConversionError(f"{address} is used on inputs with other axes than before: "
+                                  f"{self.layers[address].brief} and {layer.brief}.")  # fmt: skip
+        self.layers[address] = layer
+        value = self.free(name, self.steps.keys() | {INPUT})
+        self.steps[value] = (address, *(v.name for v in inputs))
+        return Value(value, layout, rank)
+
+    def free(self, name: str, taken: Any) -> str:
+        """A name that is not taken."""
+        while name in taken:
+            name += "_"
+        return name
+
+    def in_layout(self, value: Value, want: int) -> Value:
+        """The value with its axes in this order; a step more if they are not."""
+        if value.layout == want:
+            return value
+        if value.layout and want:
+            raise ConversionError(f"it takes {want} spatial axes, and gets {value.layout}.")
+        move = to_last(want) if want else to_first(value.layout)
+        return self.apply(f"{value.name}_moved", move, [value], want, value.axes)
+
+    def alike(self, values: list[Value]) -> list[Value]:
+        """Values in one layout: their own, or torch's if they differ."""
+        same = len({value.layout for value in values}) == 1
+        return values if same else [self.in_layout(value, 0) for value in values]
+
+    def call_module(self, node: Any, child: Any, path: str | None) -> Value:
+        """A step that calls a module: one of the model's, or one that stands for a function."""
+        inputs = [self.of(arg) for arg in self.arguments_of(node)] if path else [self.of(first_of(node))]
+        converter = converter_of(child)
+        wanted = None if converter is None else converter.wanted(child)
+        if wanted is None and len(inputs) > 1:
+            wanted = 0
+        inputs = inputs if wanted is None else [self.in_layout(value, wanted) for value in inputs]
+        layer, layout = self.convert(child, inputs[0].layout, f"{self.path}.{path}" if self.path else path or "")
+        value = self.apply(node.name, layer, inputs, layout, rank_after(child, inputs[0]), path)
+        return replace(value, parts=PARTS.get(class_of(child).__name__, ""))
+
+    def arguments_of(self, node: Any) -> list[Any]:
+        """The arrays that a module is called with; refuses any other argument that says something."""
+        ignored = ("need_weights", "average_attn_weights")
+        for name, value in node.kwargs.items():
+            silent = value is None or value is False or name in ignored
+            if not silent and not (self.knows(value) and name in ARRAYS):
+                raise ConversionError(f"argument {name}={value!r:.40} of {node.target} is not converted. "
+                                      "Masks and the like are given in context.")  # fmt: skip
+        return [*node.args, *(value for value in node.kwargs.values() if self.knows(value))]
+
+    def finish(self, node: Any) -> None:
+        """The output: the last step, or one more that gathers it."""
+        if isinstance(node.args[0], tuple | list):
+            values = self.alike([self.of(part) for part in node.args[0]])
+            self.result = self.apply("output", identity(), values, values[0].layout)
+            return
+        value = self.of(node.args[0])
+        last = next(reversed(self.steps), None)
+        self.result = value if value.name == last else self.apply("output", identity(), [value], value.layout)
+
+
+def first_of(node: Any) -> Any:
+    """The array that a function is called with."""
+    return node.args[0] if node.args else node.kwargs.get("input")
+
+
+def rank_after(module: Any, value: Value) -> int | None:
+    """The number of axes of a module's output, where it is known."""
+    name = class_of(module).__name__
+    if name == "Flatten":
+        return 2 if (module.start_dim, module.end_dim) == (1, -1) else None
+    if name == "Unflatten":
+        return None
+    return 3 if name in ("LSTM", "GRU", "RNN") else value.axes
+
+
+def built_module(steps: Steps, node: Any) -> Any:
+    """The module that a function's node stands for; None if none does."""
+    value = steps.values.get(first_of(node))
+    return as_module(node, value.layout if value else None)

@@ -1,0 +1,134 @@
+"""A forward of the user's own, traced by torch.fx: its modules and functions as the steps of a graph."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from jseq._combinators.dataflow import INPUT, graph
+from jseq._combinators.graph import parallel
+from jseq._combinators.sequential import sequential
+from jseq._interop.extras import need
+from jseq._interop.torch_functions import as_module
+from jseq._interop.torch_special import is_shape, special
+from jseq._interop.torch_steps import Steps, built_module
+from jseq._layers.linear import identity
+from jseq.core import Layer
+from jseq.errors import ConversionError, LayerError
+
+Convert = Callable[..., tuple[Layer, int]]
+CALLS = ("call_function", "call_method")
+
+
+def nodes_of(module: Any) -> list[Any]:
+    """The steps of a module's forward in training; `node.meta["evaluation"]` is the same step in evaluation."""
+    fx, mode = need("torch.fx", "torch"), module.training
+    tracer = type("Tracer", (fx.Tracer,), {"is_leaf_module": lambda self, child, name: True})  # pyright: ignore
+    parameters = inspect.signature(module.forward).parameters.values()
+    fixed = {p.name: p.default for p in parameters if p.default is not p.empty} or None
+    graphs: list[list[Any]] = []
+    try:
+        for module.training in (True, False):
+            graphs.append(live(list(tracer().trace(module, fixed).nodes)))
+    except Exception as error:
+        text, name = str(error).strip().split("\n")[0], type(module).__name__
+        raise ConversionError(f"torch.fx cannot trace its forward: {text} Write the module as an nn.Sequential, or "
+                              f"register a layer: @jseq.torch_converter({name}).") from error  # fmt: skip
+    finally:
+        module.training = mode
+    train, evaluation = graphs
+    if [(n.op, str(n.target)) for n in train] != [(n.op, str(n.target)) for n in evaluation]:
+        raise ConversionError("its forward takes other steps in training than in evaluation, which layers cannot.")
+    for one, other in zip(train, evaluation, strict=True):
+        one.meta["evaluation"] = other
+    return train
+
+
+def live(nodes: list[Any]) -> list[Any]:
+    """The nodes that the output depends on, and the inputs; without those that fx fixed at their defaults."""
+    needed = {nodes[-1]}
+    for node in reversed(nodes):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    fixed = {node for node in nodes if node.op == "placeholder" and only_asserted(node)}
+    return [node for node in nodes if node not in fixed and (node in needed or node.op == "placeholder")]
+
+
+def only_asserted(node: Any) -> bool:
+    """Whether fx put a default in the place of this input, and checks that nothing else is given."""
+    return bool(node.users) and all("assert" in user.name for user in node.users)
+
+
+def wanted_by_trace(module: Any, first_wanted: Callable[[Any], int | None]) -> int | None:
+    """The layout that the first step which cares for it takes; 0 for several inputs."""
+    nodes = nodes_of(module)
+    if len([node for node in nodes if node.op == "placeholder"]) > 1:
+        return 0
+    for node in nodes:
+        wanted = None
+        if node.op == "call_module":
+            wanted = first_wanted(module.get_submodule(node.target))
+        elif node.op in CALLS and not is_shape(node):
+            built = as_module(node, None)
+            wanted = first_wanted(built) if built is not None else special(node).wants
+        if wanted is not None:
+            return wanted
+    return None
+
+
+def traced(module: Any, layout: int, convert: Convert, path: str = "") -> tuple[Layer, int]:
+    """The layer for a traced module: a sequential if each step takes the one before, else a graph."""
+    nodes = nodes_of(module)
+    steps = Steps(module, path, convert)
+    steps.begin([node for node in nodes if node.op == "placeholder"], layout)
+    for node in nodes:
+        try:
+            add(steps, node)
+        except LayerError as error:
+            error.name(f"{type(module).__name__}, step {node.name!r}")
+            raise
+    assert steps.result is not None, "fx ends each graph with an output"
+    layers = with_containers(steps)
+    if is_chain(steps, layers):
+        return sequential({name: layers[name] for name, _ in steps.steps.values()}), steps.result.layout
+    return graph(layers, steps.steps), steps.result.layout
+
+
+def add(steps: Steps, node: Any) -> None:
+    """Adds what a node does."""
+    if node.op == "output":
+        steps.finish(node)
+    elif node.op == "call_module":
+        steps.values[node] = steps.call_module(node, steps.module.get_submodule(node.target), node.target)
+    elif node.op == "get_attr":
+        raise ConversionError(f"its forward uses the parameter {node.target!r} itself. Move that into an nn.Module and "
+                              "register it: @jseq.torch_converter(MyModule).")  # fmt: skip
+    elif node.op in CALLS and not is_shape(node):
+        built = built_module(steps, node)
+        steps.values[node] = special(node).add(steps, node) if built is None else steps.call_module(node, built, None)
+
+
+def is_chain(steps: Steps, layers: dict[str, Layer]) -> bool:
+    """Whether every layer is used once, each on the value of the step before."""
+    before = [INPUT, *steps.steps]
+    inputs = [step[1:] for step in steps.steps.values()]
+    used = [step[0] for step in steps.steps.values()]
+    chained = inputs == [(name,) for name in before[:-1]]
+    return chained and len(set(used)) == len(used) and set(used) == set(layers)
+
+
+def with_containers(steps: Steps) -> dict[str, Layer]:
+    """The layers by name; those inside a ModuleList and the like as the children of a `parallel`."""
+    functions = {name: layer for name, layer in steps.layers.items() if name not in dict(steps.module.named_modules())}
+    modules = {name: of_child(steps, child, name) for name, child in steps.module._modules.items() if child is not None}
+    return {name: layer for name, layer in modules.items() if layer is not None} | functions
+
+
+def of_child(steps: Steps, child: Any, path: str) -> Layer | None:
+    """The layer of a child: used by a step, holding such layers, or kept for its parameters alone."""
+    if path in steps.layers:
+        return steps.layers[path]
+    if not any(name.startswith(f"{path}.") for name in steps.layers):
+        return steps.convert(child, 0, path)[0] if child.state_dict() else None
+    inside = {name: of_child(steps, one, f"{path}.{name}") or identity() for name, one in child._modules.items()}
+    positional = list(inside) == [str(i) for i in range(len(inside))]
+    return parallel(*inside.values()) if positional else parallel(inside)
