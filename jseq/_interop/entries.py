@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jseq._combinators import paths
 from jseq._combinators.children import Children
@@ -44,7 +45,7 @@ def declared(layer: Layer) -> tuple[Any, Any] | None:
 def leaves_of(name: str, tree: Any) -> Any:
     """The same tree with a `Leaf` for each of its arrays."""
     leaves, structure = jax.tree.flatten(tree)
-    return structure.unflatten([Leaf(name, i, (), tuple(leaf.shape)) for i, leaf in enumerate(leaves)])
+    return structure.unflatten([Leaf(name, i, (), jnp.shape(leaf)) for i, leaf in enumerate(leaves)])
 
 
 def walk(layer: Layer, params: Any, state: Any) -> list[Entry]:
@@ -68,6 +69,9 @@ def walk(layer: Layer, params: Any, state: Any) -> list[Entry]:
 
 def own(layer: Layer, params: Any, state: Any) -> list[Entry]:
     """The entries of a leaf layer, by the paths of its arrays."""
+    if layer.keeps_state and not jax.tree.leaves(state):
+        raise ParamsError("keeps state, and none was given. The call that works: "
+                          "jseq.torch_state_dict(model, params, state).", layer.brief)  # fmt: skip
     found = by_path(params) | by_path(() if state is None else state)
     return [Entry(path, "", leaf.by(move_of(layer, leaf.shape))) for path, leaf in found.items()]
 
@@ -110,21 +114,20 @@ def the_child(layer: Layer) -> Layer:
 
 def copies(layer: Layer, params: Any, state: Any) -> list[Entry]:
     """`repeat` and `ensemble`: copies under their numbers, stacked on a leading axis or in a tuple."""
+    n, child = layer.arguments["n"], the_child(layer)
+    if not layer.arguments.get("stacked", True):
+        return each(Children([child] * n), params, state)
     found: list[Entry] = []
-    for i in range(layer.arguments["n"]):
-        pair = (params, state)
-        if layer.arguments.get("stacked", True):
-            p, s = jax.tree.map(lambda leaf, i=i: leaf.one(i), pair)
-        else:
-            p, s = (tree if tree is None else tree[i] for tree in pair)
-        found += named(str(i), the_child(layer), p, s)
+    for i in range(n):
+        found += named(str(i), child, *jax.tree.map(lambda leaf, i=i: leaf.one(i, n), (params, state)))
     return found
 
 
 def adapted(layer: Layer, params: Any, state: Any) -> list[Entry]:
     """`lora`: the base, and the adapters under their own names, which torch has not."""
-    (base,) = Children(layer.children)
-    found = named("base", base.layer, params["base"], None if state is None else state["base"])
+    if not isinstance(params, dict) or set(params) != {"base", "lora"}:
+        raise ParamsError(f"expected params to be a dict of base, lora, got {', '.join(by_path(params)) or 'none'}.")
+    found = each(Children(layer.children), {"base": params["base"]}, state)
     return found + [Entry(f"lora.{path}", "", leaf) for path, leaf in by_path(params["lora"]).items()]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jseq._interop.moves import Move
+from jseq.errors import ParamsError
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ class Leaf:
         """The leaf with one more move on its way to torch."""
         return dataclasses.replace(self, moves=(*self.moves, move))
 
-    def one(self, i: int) -> "Leaf":
-        """One of the copies on the leading axis."""
+    def one(self, i: int, n: int) -> "Leaf":
+        """One of the n copies on the leading axis."""
+        if self.shape[:1] != (n,):
+            raise ParamsError(f"expected {self.tree} with a leading axis of {n}, got {self.shape}.")
         return dataclasses.replace(self, copy=(*self.copy, i), shape=self.shape[1:])
 
     def to_torch(self, array: Any) -> Any:
