@@ -2,8 +2,10 @@
 
 from jseq import errors as errors
 from jseq import functional as functional
+from jseq._combinators.adapt import adapt as adapt
 from jseq._combinators.children import Child as Child
 from jseq._combinators.children import Children as Children
+from jseq._combinators.dataflow import graph as graph
 from jseq._combinators.depth import remat as remat
 from jseq._combinators.depth import repeat as repeat
 from jseq._combinators.depth import stack_params as stack_params

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from jseq._combinators import paths
 from jseq._combinators.children import inner
-from jseq._core import calls
-from jseq.core import Layer, as_layer, layer
+from jseq._combinators.plain import plain_function
+from jseq.core import Layer, layer
 from jseq.errors import OptionError, ParamsError, ShapeError, describe
 
 Context = Mapping[str, Any] | None
@@ -43,13 +43,11 @@ def parametrize(layer: Layer | Any, select: str | tuple[str, ...], fn: Any):
         >>> bool((y > 0).all())
         True
     """
-    child, names, function = inner(layer), paths.as_paths(select), inner(as_layer(fn), "fn")
-    check_function(function.layer)
+    child, names, function = inner(layer), paths.as_paths(select), plain_function(fn, "fn")
     paths.check_declared(child.layer, names)
-    none = paths.declared(function.layer)  # the empty params of fn
 
     def replaced(weight: jax.Array) -> jax.Array:
-        made = calls.run_apply(function.layer, none, None, weight, None, False, None)[0]
+        made = function(weight)
         if jnp.shape(made) != weight.shape:
             raise ShapeError(f"expected fn to keep the shape, got {describe(made)} of {describe(weight)}.")
         return made
@@ -66,15 +64,6 @@ def parametrize(layer: Layer | Any, select: str | tuple[str, ...], fn: Any):
         return child.apply(params, state, x, key=key, train=train, context=context)
 
     return init, apply, child.layer
-
-
-def check_function(function: Layer) -> None:
-    """Refuses what is more than a function of an array."""
-    params = paths.declared(function)
-    plain = not (function.keeps_state or function.uses_key or function.reads)
-    if not plain or params is None or jax.tree.leaves(params):
-        raise OptionError(f"expected fn to be a function of one array, got {function.brief}, which has params, "
-                          "keeps state, draws random numbers or reads context.")  # fmt: skip
 
 
 @layer

@@ -26,13 +26,23 @@ def tree(layer: "Layer", label: str = "") -> str:
     lines = [f"{label}{layer.name}(" + "".join(f"{option}, " for option in shown).rstrip()]
     for label_of_child, child in runs(layer.children):
         lines += ("  " + line for line in tree(child, label_of_child).splitlines())
+    lines += (f"  {value} = {name}({', '.join(inputs)})" for value, (name, *inputs) in steps(layer).items())
     return "\n".join([*lines, ")"])
 
 
 def child_arguments(layer: "Layer") -> set[str]:
-    """The arguments that hold layers, which the tree draws as children."""
-    held = {"layers"} | set(layer.children if isinstance(layer.children, Mapping) else ())
-    return {name for name, value in layer.arguments.items() if name in held or hasattr(value, "functions")}
+    """The arguments that the tree draws as children, or below them."""
+    held = {"layers", "steps" if steps(layer) else ""} | set(
+        layer.children if isinstance(layer.children, Mapping) else ()
+    )
+    return {n for n, value in layer.arguments.items() if n in held or (hasattr(value, "functions") and not layer.wraps)}
+
+
+def steps(layer: "Layer") -> "Mapping[str, tuple[str, ...]]":
+    """The steps of a graph, `{value: (layer, *inputs)}`; nothing for other layers."""
+    given = layer.arguments.get("steps")
+    wired = isinstance(given, Mapping) and all(isinstance(step, tuple) for step in given.values())  # pyright: ignore
+    return given if wired else {}  # pyright: ignore[reportReturnType]
 
 
 def runs(children: "tuple[Layer, ...] | Mapping[str, Layer]") -> Iterator[tuple[str, "Layer"]]:

@@ -15,6 +15,22 @@ def affine(params, x):
     return x @ params["weight"] + params["bias"]
 
 
+def block(params, x):
+    """The graph below, in numpy: one dense layer twice, and a skip."""
+    h = np.tanh(affine(params["fc"], x))
+    return np.tanh(affine(params["fc"], h) + x)
+
+
+WIRED = jseq.graph(
+    {"fc": jseq.linear(5, 5), "act": jseq.tanh(), "plus": jseq.add()},
+    {"a": ("fc", "x"), "h": ("act", "a"), "b": ("fc", "h"), "sum": ("plus", "b", "x"), "y": ("act", "sum")},
+)
+NESTED = jseq.graph(
+    {"blocks": jseq.parallel(NORMED, jseq.sequential(jseq.linear(5, 5), jseq.dropout(0.5))), "plus": jseq.add()},
+    {"h": ("blocks.0", "x"), "b": ("blocks.1.0", "h"), "d": ("blocks.1.1", "b"), "e": ("blocks.1.1", "d"),
+     "y": ("plus", "e", "x")},
+)  # fmt: skip
+
 CASES = [
     Case(jseq.lift(jax.nn.relu), X, "nn.ReLU()"),
     Case(
@@ -59,6 +75,17 @@ CASES = [
             Case(
                 jseq.residual(jseq.linear(5, 3), jseq.linear(5, 3)), X,
                 reference=lambda p, x: affine(p["layer"], x) + affine(p["shortcut"], x),
+            ),
+        ),
+    ),
+    Case(
+        NESTED, X,
+        variants=(
+            Case(WIRED, X, reference=block),
+            Case(
+                jseq.graph({"swap": jseq.select(1, 0), "less": jseq.parallel(jseq.linear(5, 3), jseq.tanh()),
+                            "spare": jseq.linear(2, 2)}, {"a": ("swap", "x"), "y": ("less", "a")}),
+                (floats(4, 2), X), reference=lambda p, x: (affine(p["less"][0], x[1]), np.tanh(x[0])),
             ),
         ),
     ),

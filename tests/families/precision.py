@@ -1,5 +1,6 @@
 """Cases of jseq/_combinators/precision.py and layout.py."""
 
+import jax.numpy as jnp
 import numpy as np
 
 import jseq
@@ -19,6 +20,8 @@ def pointwise(params, x):
     y = np.tensordot(x, params["weight"].reshape(params["weight"].shape[-2:]), (1, 0))
     return np.moveaxis(y + params["bias"], -1, 1)
 
+
+SWAP = jseq.permute((-2, -1, -3))
 
 CASES = [
     Case(
@@ -46,6 +49,17 @@ CASES = [
             Case(
                 jseq.channels_first(jseq.global_avg_pool2d(), output="features"), IMAGES,
                 reference=lambda p, x: x.mean((2, 3)),
+            ),
+        ),
+    ),
+    Case(
+        jseq.adapt(jseq.sequential(jseq.conv2d(3, 4, 3), jseq.batch_norm(4), jseq.dropout2d(0.5)), SWAP), IMAGES,
+        variants=(
+            Case(jseq.adapt(jseq.conv2d(None, 4, 1), SWAP, jseq.permute((-1, -3, -2))), IMAGES, reference=pointwise),
+            Case(jseq.adapt(jseq.linear(5, 3), None, jnp.tanh), X, reference=lambda p, x: np.tanh(affine(p, x))),
+            Case(
+                jseq.adapt(jseq.linear(5, 5), jseq.softplus()), X,
+                reference=lambda p, x: affine(p, np.logaddexp(x, 0)),
             ),
         ),
     ),
