@@ -50,7 +50,7 @@ class Move:
     @property
     def permutes(self) -> bool:
         """Whether it only changes the order of the axes."""
-        return self == Move.permutation(self.shape, self.order)
+        return self.split == self.shape and self.merged == tuple(self.shape[axis] for axis in self.order)
 
     def to_torch(self, array: Any) -> Any:
         """jseq's array in torch's axes."""

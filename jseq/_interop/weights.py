@@ -224,7 +224,7 @@ def filled_leaf(like: Any, copies: Mapping[tuple[int, ...], Value]) -> jax.Array
     """One leaf of its copies: floats keep their dtype, integers have that of `like`."""
     dtype = like.dtype
     if jnp.issubdtype(dtype, jnp.floating):
-        dtype = jnp.result_type(*(array.dtype for _, array in copies.values()))
+        dtype = jnp.result_type(*{jax.dtypes.canonicalize_dtype(array.dtype) for _, array in copies.values()})
     whole = np.empty(like.shape, dtype)
     for copy, (_, array) in copies.items():
         whole[copy] = array
