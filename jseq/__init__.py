@@ -46,6 +46,8 @@ from jseq._combinators.transformer_layers import transformer_encoder_layer as tr
 from jseq._combinators.with_memory import with_memory as with_memory
 from jseq._interop.from_torch import from_torch as from_torch
 from jseq._interop.torch_registry import torch_converter as torch_converter
+from jseq._interop.weights import load_torch_state_dict as load_torch_state_dict
+from jseq._interop.weights import torch_state_dict as torch_state_dict
 from jseq._layers.activation import gelu as gelu
 from jseq._layers.activation import leaky_relu as leaky_relu
 from jseq._layers.activation import prelu as prelu

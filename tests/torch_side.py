@@ -1,6 +1,7 @@
 """The same layers computed by torch in float64: what the parity tests hold jseq against.
 
-Arrays cross between the two with the axes that each prefers: weights are renamed by nobody, only moved.
+Weights cross by `torch_state_dict` and `load_torch_state_dict`: torch computes with what the one writes, jseq with
+what it was made from, so a weight that is moved wrongly gives other numbers.
 """
 
 import time
@@ -11,50 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
+import jseq
 from tests.case import Case
 from tests.initial import DRAWS, moments
-
-RECURRENT = (nn.RNNBase, nn.RNNCellBase)
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-
-def weight_to_torch(owner: nn.Module, name: str, value: np.ndarray) -> np.ndarray:
-    """Moves the axes of one parameter from jseq's order to torch's."""
-    if isinstance(owner, TRANSPOSED) and name == "weight":
-        groups = owner.groups
-        *window, inside, out = value.shape  # (*window, in / groups, out) -> (in, out / groups, *window)
-        split = value.reshape(*window, inside, groups, out // groups)
-        moved = np.moveaxis(split, (-2, -3, -1), (0, 1, 2))
-        return moved.reshape(groups * inside, out // groups, *window)
-    if isinstance(owner, CONVOLUTIONS) and name == "weight":
-        return np.moveaxis(value, (-1, -2), (0, 1))
-    if isinstance(owner, nn.Bilinear) and name == "weight":
-        return np.moveaxis(value, -1, 0)
-    matrix = isinstance(owner, (nn.Linear, nn.MultiheadAttention, *RECURRENT)) and value.ndim == 2
-    return value.T if matrix else value
-
-
-def weight_to_jseq(owner: nn.Module, name: str, value: np.ndarray) -> np.ndarray:
-    """Moves the axes of one parameter from torch's order to jseq's."""
-    if isinstance(owner, TRANSPOSED) and name == "weight":
-        groups = owner.groups
-        total, out, *window = value.shape
-        split = value.reshape(groups, total // groups, out, *window)
-        moved = np.moveaxis(split, (0, 1, 2), (-2, -3, -1))
-        return moved.reshape(*window, total // groups, groups * out)
-    if isinstance(owner, CONVOLUTIONS) and name == "weight":
-        return np.moveaxis(value, (0, 1), (-1, -2))
-    if isinstance(owner, nn.Bilinear) and name == "weight":
-        return np.moveaxis(value, 0, -1)
-    matrix = isinstance(owner, (nn.Linear, nn.MultiheadAttention, *RECURRENT)) and value.ndim == 2
-    return value.T if matrix else value
-
-
-def owner_of(module: nn.Module, path: str) -> tuple[nn.Module, str]:
-    """The module that holds this entry of the state dict, and the entry's own name."""
-    parent, _, name = path.rpartition(".")
-    return module.get_submodule(parent), name
 
 
 def by_path(tree: Any) -> dict[str, np.ndarray]:
@@ -80,13 +40,12 @@ def module_of(case: Case, xs: list[torch.Tensor], context: dict[str, torch.Tenso
     if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in module.parameters()):
         with torch.no_grad():
             call(case, module.eval(), xs, context)
-    entries = {**by_path(case.trees()[0]), **by_path(case.trees()[1])}
+    entries = jseq.torch_state_dict(case.layer, *case.trees())
     own = module.state_dict()
     assert sorted(own) == sorted(entries), f"torch has {sorted(own)}, jseq has {sorted(entries)}"
-    moved = {path: weight_to_torch(*owner_of(module, path), value) for path, value in entries.items()}
-    for path, value in moved.items():
+    for path, value in entries.items():
         assert tuple(own[path].shape) == value.shape, f"{path}: torch {tuple(own[path].shape)}, jseq {value.shape}"
-    module.load_state_dict({path: torch.from_numpy(np.array(value)) for path, value in moved.items()})
+    module.load_state_dict({path: torch.from_numpy(value) for path, value in entries.items()})
     return module
 
 
@@ -112,10 +71,10 @@ def forward_and_backward(case: Case, module: nn.Module, xs: list[torch.Tensor], 
         if x.is_floating_point():
             gradient = torch.zeros_like(x) if x.grad is None else x.grad
             found[f"dx.{i}"] = output_to_numpy(case, gradient)
-    for path, p in module.named_parameters():
-        gradient = torch.zeros_like(p) if p.grad is None else p.grad
-        found[f"dparams.{path}"] = weight_to_jseq(*owner_of(module, path), gradient.numpy())
-    return found
+    gradients = {path: torch.zeros_like(p) if p.grad is None else p.grad for path, p in module.named_parameters()}
+    example = jax.tree.map(jax.numpy.asarray, case.inputs(np.float64))
+    moved, _ = jseq.load_torch_state_dict(case.layer, module.state_dict() | gradients, example)
+    return found | {f"dparams.{path}": gradient for path, gradient in by_path(moved).items()}
 
 
 def vectors(case: Case) -> dict[str, np.ndarray]:
