@@ -136,7 +136,8 @@ def tied(model: Layer, module: Any) -> Layer:
     if not shared:
         return model
     # Which way round an array stands in jseq shows where its numbers come to lie.
-    probe = {name: np.arange(v.numel()).reshape(v.shape) for name, v in module.state_dict().items()}
+    entries = module.state_dict().items()
+    probe = {name: (np.arange(v.numel()) % 1021).reshape(v.shape).astype(np.float32) for name, v in entries}
     places = by_path(load_torch_state_dict(model, probe)[0])
     for source, *targets in shared:
         for target in targets:
