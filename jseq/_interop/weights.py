@@ -81,7 +81,8 @@ def load_torch_state_dict(model: Layer, state_dict: Any, x: Any = None) -> tuple
     enough, and two must be equal.
 
     Args:
-        model: the layer; its `flatten`s must keep torch's order (see {doc}`../how-to/coming-from-torch`).
+        model: the layer. Where torch flattens `(C, H, W)` and a linear layer follows, flatten in torch's order:
+            `adapt(flatten(), permute((-1, -3, -2)))`.
         state_dict: a mapping of names to numpy arrays, JAX arrays or torch tensors, such as `module.state_dict()`; or
             the path of a safetensors file. Torch is not needed for the arrays and the file.
         x: an input, or its `jax.ShapeDtypeStruct`, for a model whose sizes are inferred.
