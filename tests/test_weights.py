@@ -59,6 +59,16 @@ def test_a_move_goes_to_torchs_shape_and_back(layer, shape, theirs):
     np.testing.assert_array_equal(move.to_jseq(moved), array)
 
 
+def test_every_number_stands_where_torch_has_it():
+    model = jseq.branch(jseq.conv2d(4, 6, (2, 3), groups=2), jseq.conv_transpose2d(4, 6, (2, 3), groups=2),
+                        jseq.bilinear(2, 3, 4))  # fmt: skip
+    (conv, transposed, bilinear), _ = trees(model)
+    entries = jseq.torch_state_dict(model, (conv, transposed, bilinear))
+    assert entries["0.weight"][5, 1, 0, 2] == conv["weight"][0, 2, 1, 5]
+    assert entries["1.weight"][1 * 2 + 0, 2, 0, 1] == transposed["weight"][0, 1, 0, 1 * 3 + 2]  # group 1
+    assert entries["2.weight"][3, 1, 2] == bilinear["weight"][1, 2, 3]
+
+
 def test_a_layer_of_the_users_own_keeps_its_axes_whatever_its_name():
     @jseq.layer
     def linear(size: int):
@@ -161,6 +171,13 @@ def test_floats_keep_their_dtype_and_counters_have_that_of_init():
             assert state[1]["num_batches_tracked"].dtype == jnp.int32 and state[1]["num_batches_tracked"] == 7
 
 
+def test_arrays_of_any_kind_are_read():
+    values = np.arange(3.0, dtype=np.float32)
+    for array in (values, jnp.asarray(values), values[::-1][::-1], values.astype(">f4")):
+        params, _ = jseq.load_torch_state_dict(jseq.scale(3), {"weight": array})
+        np.testing.assert_array_equal(params["weight"], values)
+
+
 def test_arrays_are_copies():
     model = jseq.sequential(jseq.scale(64), jseq.linear(64, 64))
     source = {name: np.array(array) for name, array in jseq.torch_state_dict(model, trees(model)[0]).items()}
@@ -260,10 +277,10 @@ def test_trees_of_another_model_are_refused():
     with pytest.raises(ParamsError, match=r"params do not fit: missing '1\.bias'; missing '1\.weight'"):
         jseq.torch_state_dict(model, (params[0], ()), state)
     with pytest.raises(ParamsError, match=r"state do not fit: .*torch_state_dict\(model, params, state\)"):
-        jseq.torch_state_dict(model, params)
-    inferred = jseq.batch_norm(None)
-    with pytest.raises(ParamsError, match=r"keeps state, and none was given.*torch_state_dict\(model, params, state\)"):
-        jseq.torch_state_dict(inferred, params[1])
+        jseq.torch_state_dict(model, params, (state[1],))
+    for given in (model, jseq.sequential(jseq.linear(None, 2), jseq.batch_norm(None))):
+        with pytest.raises(ParamsError, match=r"keeps state, and none was given.*\(model, params, state\)"):
+            jseq.torch_state_dict(given, params)
     with pytest.raises(ParamsError, match=r"a leading axis of 3, got \(2, 4, 4\)"):
         jseq.torch_state_dict(jseq.repeat(jseq.linear(None, 4), 3), {"weight": jnp.ones((2, 4, 4))})
     with pytest.raises(ParamsError, match="expected params to be a dict of base, lora, got bias, weight"):
