@@ -47,7 +47,7 @@ docs: $(VENV)/.installed-docs  ## builds docs/_build/html; a warning is an error
 	@echo "The pages are in docs/_build/html/index.html"
 
 parity: $(VENV)/.installed-torch  ## holds every layer against torch itself
-	$(CACHED) $(BIN)/python -m pytest -q -n $(WORKERS) tests/test_parity.py tests/test_torch_table.py \
+	$(CACHED) $(BIN)/python -m pytest -q -n $(WORKERS) tests/test_parity.py tests/test_weights_torch.py tests/test_torch_table.py \
 	tests/test_weight_norms_torch.py tests/test_architectures.py -k "not stored" $(PYTEST_ARGS)
 
 clean:  ## removes everything that was built, the virtual environments too

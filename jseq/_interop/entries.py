@@ -69,9 +69,6 @@ def walk(layer: Layer, params: Any, state: Any) -> list[Entry]:
 
 def own(layer: Layer, params: Any, state: Any) -> list[Entry]:
     """The entries of a leaf layer, by the paths of its arrays."""
-    if layer.keeps_state and not jax.tree.leaves(state):
-        raise ParamsError("keeps state, and none was given. The call that works: "
-                          "jseq.torch_state_dict(model, params, state).", layer.brief)  # fmt: skip
     found = by_path(params) | by_path(() if state is None else state)
     return [Entry(path, "", leaf.by(move_of(layer, leaf.shape))) for path, leaf in found.items()]
 

@@ -62,15 +62,17 @@ def check_layer(model: Any, call: str) -> None:
 
 
 def check_trees(model: Layer, params: Any, state: Any) -> None:
-    """Refuses trees of other shapes than `init` makes, where sizes are declared."""
+    """Refuses state that was left out, and trees of other shapes than `init` makes, where sizes are declared."""
+    call = "The call that works: jseq.torch_state_dict(model, params, state)."
+    if model.keeps_state and not jax.tree.leaves(state):
+        raise ParamsError(f"keeps state, and none was given. {call}", model.brief)
     wanted = declared(model)
     if wanted is None:
         return
     for what, tree, given in (("params", wanted[0], params), ("state", wanted[1], state)):
         shapes = [{path: jnp.shape(leaf) for path, leaf in by_path(t).items()} for t in (tree, given)]
         if shapes[0] != shapes[1]:
-            raise ParamsError(f"{what} do not fit: {misfit(tree, given)}. The call that works: "
-                              "jseq.torch_state_dict(model, params, state).", model.brief)  # fmt: skip
+            raise ParamsError(f"{what} do not fit: {misfit(tree, given)}. {call}", model.brief)
 
 
 def load_torch_state_dict(model: Layer, state_dict: Any, x: Any = None) -> tuple[Any, Any]:
@@ -81,7 +83,8 @@ def load_torch_state_dict(model: Layer, state_dict: Any, x: Any = None) -> tuple
     enough, and two must be equal.
 
     Args:
-        model: the layer; its `flatten`s must keep torch's order (see {doc}`../how-to/coming-from-torch`).
+        model: the layer. Where torch flattens `(C, H, W)` and a linear layer follows, flatten in torch's order:
+            `adapt(flatten(), permute((-1, -3, -2)))`.
         state_dict: a mapping of names to numpy arrays, JAX arrays or torch tensors, such as `module.state_dict()`; or
             the path of a safetensors file. Torch is not needed for the arrays and the file.
         x: an input, or its `jax.ShapeDtypeStruct`, for a model whose sizes are inferred.
@@ -205,7 +208,8 @@ def prefix_hint(missing: list[str], unexpected: list[str]) -> str:
 def as_numpy(value: Any) -> np.ndarray:
     """A numpy array, or JAX's, or a torch tensor, as numpy has it."""
     if not hasattr(value, "detach"):
-        return np.asarray(value)
+        array = np.asarray(value)
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     tensor = value.detach().cpu()
     name = str(tensor.dtype).removeprefix("torch.")
     if name != "bfloat16" and not name.startswith("float8"):
