@@ -5,13 +5,9 @@ from typing import Any
 
 from jseq._combinators.parametrize import weight_norm
 from jseq._combinators.spectral import spectral_norm
+from jseq._interop.moves import ORDERS, TRANSPOSED_CONVOLUTIONS
 from jseq.core import Layer
 from jseq.errors import ConversionError
-
-CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
-TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-MATRICES = ("linear", "rnn", "lstm", "gru", "rnn_cell", "lstm_cell", "gru_cell", "multihead_attention")
-
 
 def reparametrized(module: Any, layer: Layer) -> Layer:
     """The layer with its weights computed as the module's are."""
@@ -44,12 +40,8 @@ def axis_of(layer: Layer, dim: int) -> int:
     """Where the axis `dim` of torch's weight is in jseq's."""
     while layer.wraps:
         layer = layer.children["layer"]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    if layer.name in TRANSPOSED and layer.arguments["groups"] != 1:
+    spatial = TRANSPOSED_CONVOLUTIONS.get(layer.name)
+    if spatial is not None and layer.arguments["groups"] != 1:
         raise ConversionError(f"a norm of the weight of {layer.brief}: torch folds the groups into another axis.")
-    if layer.name in MATRICES:
-        return -1 - dim
-    if layer.name in CONVOLUTIONS:
-        return (-1, -2)[dim] if dim < 2 else dim - 2
-    if layer.name in TRANSPOSED:
-        return (-2, -1)[dim] if dim < 2 else dim - 2
-    return dim
+    order = ORDERS.get(layer.name, ()) if spatial is None else (spatial, spatial + 1, *range(spatial))
+    return order[dim] - len(order) if order else dim
