@@ -17,7 +17,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 gc.set_threshold(50_000, 20, 20)  # tracing makes much short-lived garbage; collecting it less often is quicker
-BETWEEN_CLEARINGS = 800  # tests: compiled programs of thousands would fill gigabytes
+BETWEEN_CLEARINGS = 2400  # tests: compiled programs of thousands would fill gigabytes
 finished = 0
 
 
