@@ -14,7 +14,8 @@ def moments(values: np.ndarray) -> np.ndarray:
     mean, std = flat.mean(), flat.std()
     if np.ptp(flat) == 0:  # a constant
         mean, std = flat[0], 0.0
-    kurtosis = ((flat - mean) ** 4).mean() / std**4 if std else 0.0
+    square = (flat - mean) ** 2  # squared again: numpy is three times as slow at a fourth power
+    kurtosis = (square * square).mean() / std**4 if std else 0.0
     return np.array([mean, std, kurtosis, flat.min(), flat.max(), flat.size])
 
 

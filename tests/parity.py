@@ -1,6 +1,7 @@
 """jseq's side of the parity tests: the same numbers as tests/torch_side.py, under the same names."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +20,44 @@ def by_path(tree: Any) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
-def forward_and_backward(case: Case, params: Any, state: Any, seed: int, train: bool) -> tuple[dict[str, Any], Any]:
-    """One call and the gradients of `sum(sin(y))`; and the new state."""
+def forward_and_backward(case: Case, params: Any) -> Callable[..., tuple[dict[str, Any], Any]]:
+    """Gives `(state, seed, train)` -> a call and the gradients of `sum(sin(y))`; and the new state."""
     apply = jseq.with_state(case.layer).apply
-    leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, case.inputs(np.float64, seed)))
-    floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
-    @jax.jit
-    def loss(params: Any, moving: list[jax.Array]) -> Any:
-        inputs = list(leaves)
-        for i, leaf in zip(floating, moving, strict=True):
-            inputs[i] = leaf
-        x = jax.tree.unflatten(structure, inputs)
-        y, new = apply(params, state, x, train=train, context=case.contexts(np.float64))
+    def loss(moving: tuple[Any, dict[int, jax.Array]], still: tuple[Any, ...], train: bool) -> Any:
+        params, floating = moving
+        state, leaves, context = still
+        x = jax.tree.unflatten(structure, [floating.get(i, leaf) for i, leaf in enumerate(leaves)])
+        y, new = apply(params, state, x, train=train, context=context)
         ys = [leaf for leaf in jax.tree.leaves(y) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         return sum(jnp.sum(jnp.sin(leaf)) for leaf in ys), (y, new)
 
-    gradient = jax.jit(jax.grad(loss, (0, 1), has_aux=True))
-    (dparams, dx), (y, new) = gradient(params, [leaves[i] for i in floating])
-    found = {f"y.{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(y))}
-    found |= {f"dx.{i}": np.asarray(leaf) for i, leaf in zip(floating, dx, strict=True)}
-    return found | {f"dparams.{path}": leaf for path, leaf in by_path(dparams).items()}, new
+    structure = jax.tree.structure(case.inputs(np.float64))
+    gradient = jax.jit(jax.grad(loss, has_aux=True), static_argnums=2)  # compiled once for all seeds and states
+
+    def run(state: Any, seed: int = 0, train: bool = False) -> tuple[dict[str, Any], Any]:
+        leaves = jax.tree.leaves(case.inputs(np.float64, seed))
+        floating = {i: leaf for i, leaf in enumerate(leaves) if leaf.dtype.kind == "f"}
+        still = (state, [None if i in floating else leaf for i, leaf in enumerate(leaves)], case.contexts(np.float64))
+        (dparams, dx), (y, new) = gradient((params, floating), still, train)
+        found = {f"y.{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(y))}
+        found |= {f"dx.{i}": np.asarray(leaf) for i, leaf in dx.items()}
+        return found | {f"dparams.{path}": leaf for path, leaf in by_path(dparams).items()}, new
+
+    return run
 
 
 def vectors(case: Case) -> dict[str, np.ndarray]:
     """What torch_side.vectors computes, by jseq."""
     params, state = case.trees()
-    found, _ = forward_and_backward(case, params, state, 0, train=False)
+    run = forward_and_backward(case, params)
+    found, _ = run(state)
     if case.train:
-        first, state = forward_and_backward(case, params, state, 0, train=True)
+        first, state = run(state, train=True)
         found |= {f"train.{name}": value for name, value in first.items()}
         for seed in (1, 2):
-            _, state = forward_and_backward(case, params, state, seed, train=True)
-        after, _ = forward_and_backward(case, params, state, 0, train=False)
+            _, state = run(state, seed, train=True)
+        after, _ = run(state)
         found |= {f"state.{path}": value for path, value in by_path(state).items()}
         found |= {f"after.{name}": value for name, value in after.items()}
     return found
