@@ -42,6 +42,10 @@ from jseq._combinators.transformer import transformer_encoder as transformer_enc
 from jseq._combinators.transformer_layers import transformer_decoder_layer as transformer_decoder_layer
 from jseq._combinators.transformer_layers import transformer_encoder_layer as transformer_encoder_layer
 from jseq._combinators.with_memory import with_memory as with_memory
+from jseq._interop.export import export as export
+from jseq._interop.exported import ExportedModel as ExportedModel
+from jseq._interop.exported import load_export as load_export
+from jseq._interop.stax import from_stax as from_stax
 from jseq._layers.activation import gelu as gelu
 from jseq._layers.activation import leaky_relu as leaky_relu
 from jseq._layers.activation import prelu as prelu

@@ -57,6 +57,10 @@ class CallError(LayerError, TypeError):
     """A call that cannot work: a missing key, a state that is not threaded, an unknown keyword."""
 
 
+class ExportError(LayerError, ValueError):
+    """A model that cannot be exported, or an exported program that cannot be loaded."""
+
+
 def describe(x: Any) -> str:
     """Writes shapes and dtypes: `float32[32,128]`, `(float32[4], int32[4,2])`.
 
