@@ -77,13 +77,7 @@ def export(
     run, weights = program(model, params, state, bake)
     options: dict[str, Any] = {} if context is None else {"context": context}
     arguments = (*weights, x)
-    wanted = (*(None for _ in weights), shapes), dict.fromkeys(options, context_shapes)
-    try:
-        opened = jax_export.symbolic_args_specs((arguments, options), wanted, constraints=constraints)
-    except ValueError as error:
-        raise OptionError(f"shapes={shapes!r} does not fit x, {describe(x)}: {error}".rstrip(".") + ". "
-                          'Write it as "b, ...", or as a tree like x.') from None  # fmt: skip
-    open_arguments, open_options = opened
+    open_arguments, open_options = opened(arguments, options, shapes, context_shapes, constraints)
     try:
         exported = jax_export.export(jax.jit(run), platforms=platforms)(*open_arguments, **open_options)
     except Exception as error:
@@ -114,6 +108,26 @@ def as_shape(leaf: Any) -> jax.ShapeDtypeStruct:
         raise DtypeError(f"export reads shapes from arrays, got {describe(leaf)}. "
                          "The call that works: jseq.export(model, params, x=jnp.asarray(x)).")  # fmt: skip
     return jax.ShapeDtypeStruct(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype, allow_extended_dtype=True))
+
+
+def opened(arguments: Any, options: Any, shapes: Any, context_shapes: Any, constraints: tuple[str, ...]) -> Any:
+    """Puts names where sizes stay open: in x, which comes last, and in the context."""
+    x, weights = arguments[-1], arguments[:-1]
+    wanted = (*(None for _ in weights), shapes), dict.fromkeys(options, context_shapes)
+    try:
+        made = jax_export.symbolic_args_specs((arguments, options), wanted, constraints=constraints)
+        ranks = [len(leaf.shape) for leaf in jax.tree.leaves((arguments, options))]
+        if ranks != [len(leaf.shape) for leaf in jax.tree.leaves(made)]:
+            raise ValueError("it has another number of axes")
+    except ValueError as error:
+        given, arrays = f"shapes={shapes!r}", describe(x)
+        if options:
+            given, arrays = f"{given}, context_shapes={context_shapes!r}", f"{arrays}, {describe(options['context'])}"
+        raise OptionError(
+            f"{given} does not fit {arrays}: {str(error).rstrip('.')}. "
+            'Write it as "b, ...", or as a tree like the arrays that it is for.'
+        ) from None
+    return made
 
 
 def program(model: Layer, params: Any, state: Any, bake: bool) -> tuple[Callable[..., Any], tuple[Any, ...]]:

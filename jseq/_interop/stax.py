@@ -1,4 +1,4 @@
-"""Layers of stax: `from_stax` makes a layer of a pair `(init_fun, apply_fun)`. The pair is all that is needed of stax."""
+"""`from_stax` makes a layer of a pair `(init_fun, apply_fun)`: the two functions are all that is needed of stax."""
 
 import inspect
 from collections.abc import Callable
