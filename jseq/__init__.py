@@ -48,6 +48,10 @@ from jseq._interop.from_torch import from_torch as from_torch
 from jseq._interop.torch_registry import torch_converter as torch_converter
 from jseq._interop.weights import load_torch_state_dict as load_torch_state_dict
 from jseq._interop.weights import torch_state_dict as torch_state_dict
+from jseq._interop.export import export as export
+from jseq._interop.exported import ExportedModel as ExportedModel
+from jseq._interop.exported import load_export as load_export
+from jseq._interop.stax import from_stax as from_stax
 from jseq._layers.activation import gelu as gelu
 from jseq._layers.activation import leaky_relu as leaky_relu
 from jseq._layers.activation import prelu as prelu

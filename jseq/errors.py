@@ -61,6 +61,10 @@ class ConversionError(LayerError, ValueError):
     """A model of another library, or for one, that has no equivalent there."""
 
 
+class ExportError(LayerError, ValueError):
+    """A model that cannot be exported, or an exported program that cannot be loaded."""
+
+
 def describe(x: Any) -> str:
     """Writes shapes and dtypes: `float32[32,128]`, `(float32[4], int32[4,2])`.
 

@@ -4,11 +4,13 @@ import jseq
 from jseq.core import CONSTRUCTORS
 from tests.cases import CASES
 
+ELSEWHERE = {"from_stax"}  # its arguments are closures, which neither repr nor JSON can name: tests/test_stax.py
+
 
 def test_every_public_layer_has_a_case():
     public = {name for name in dir(jseq) if getattr(jseq, name) in CONSTRUCTORS.values()}
     listed = {case.name for case in CASES}
-    assert sorted(public - listed) == [], "add these to tests/families"
+    assert sorted(public - listed - ELSEWHERE) == [], "add these to tests/families"
 
 
 def test_every_layer_is_public():

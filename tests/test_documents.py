@@ -1,7 +1,8 @@
 """Whatever is shown runs: the code blocks of README and docs, and the examples in docstrings.
 
 A page's blocks run in order in one namespace, like a reader who types them one after the other, and
-under JAX's default settings, which are the reader's.
+under JAX's default settings, which are the reader's. A page of a library that not everyone has begins with
+`<!-- needs: orbax.checkpoint -->`, and is skipped where that is missing.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ import jseq
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if "_build" not in page.parts]
 BLOCK = re.compile(r"^```(?:python|\{code-cell\}[^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NEEDS = re.compile(r"\A<!-- needs: ([\w.]+) -->$", re.MULTILINE)
 OPTIONS = re.compile(r"\A(?:---\n.*?^---\n|(?::[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 
 
@@ -50,10 +52,14 @@ def blocks(text: str) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_on_this_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = page.read_text(encoding="utf-8")
+    needs = NEEDS.match(text)
+    if needs:
+        pytest.importorskip(needs.group(1))
     module = types.ModuleType(f"page_{page.stem.replace('-', '_')}")
     monkeypatch.setitem(sys.modules, module.__name__, module)  # layers defined on the page pickle by it
     with contextlib.redirect_stdout(None):
-        for line, source in blocks(page.read_text(encoding="utf-8")):
+        for line, source in blocks(text):
             # Blank lines in front give tracebacks the line numbers of the page.
             exec(compile("\n" * line + source, str(page), "exec"), module.__dict__)
 

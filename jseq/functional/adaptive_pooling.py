@@ -36,7 +36,7 @@ def adaptive_counts(x: jax.Array, n: int, output_size: OutputSize) -> tuple[int,
     expect_rank(x, n + 1, FORMS[n])
     expect_float(x)
     sizes = x.shape[-1 - n : -1]
-    if min(sizes) < 1:
+    if any(size < 1 for size in sizes):
         raise ShapeError(f"expected x of shape {FORMS[n]} with elements on each axis, got {describe(x)}.")
     return tuple(size if count is None else count for size, count in zip(sizes, wanted, strict=True))
 

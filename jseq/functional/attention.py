@@ -129,11 +129,16 @@ def scaled_dot_product_attention(
     scale = 1.0 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
     plan = Plan(query.shape[-3], key.shape[-3], float(scale), is_causal, window)
     q, k, v = (jnp.swapaxes(a, -3, -2) for a in (query, key, value))
-    if not drop and plan.length >= 2 and plan.keys >= BLOCKED_FROM and _is_key_mask(mask):
+    if not drop and _are_many(plan) and _is_key_mask(mask):
         y = _blocked(plan, q, k, v, mask)
     else:
         y = attend_dense(plan, q, k, v, mask, drop, dropout_key)
     return jnp.swapaxes(y, -3, -2)
+
+
+def _are_many(plan: Plan) -> bool:
+    """Whether blocks of keys pay. A length left open by `jax.export` is no int, and takes the path of any length."""
+    return isinstance(plan.keys, int) and plan.keys >= BLOCKED_FROM and plan.length >= 2
 
 
 def _check_inputs(query: jax.Array, key: jax.Array, value: jax.Array, enable_gqa: bool) -> None:

@@ -73,7 +73,7 @@ def _check_output(x: jax.Array, spans: Sequence[int], stride: Sequence[int], pai
         (size - 1) * s + 1 + low + high - span
         for size, s, span, (low, high) in zip(sizes, stride, spans, pairs, strict=True)
     )
-    if min(sizes) < 1 or min(outs) < 1:
+    if any(size < 1 for size in (*sizes, *outs)):
         raise ShapeError(f"expected x large enough for the padding, got {describe(x)}: the output is {outs}.")
 
 

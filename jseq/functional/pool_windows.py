@@ -99,8 +99,8 @@ def pad_spatial(x: jax.Array, pool: Pool, counts: Sequence[int], value: float | 
     """Pads the spatial axes of x so that every window fits."""
     n = len(counts)
     sizes = x.shape[-1 - n : -1]
-    high = [
-        max((count - 1) * s + span - size - low, 0)
+    high = [  # 0 is said, not computed, where it is known: a size that jax.export leaves open has no maximum
+        max((count - 1) * s + span - size - low, 0) if low or pool.ceil_mode else 0
         for count, s, span, size, low in zip(counts, pool.stride, pool.span, sizes, pool.padding, strict=True)
     ]
     if not any(high) and not any(pool.padding):

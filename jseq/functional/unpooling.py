@@ -1,10 +1,10 @@
 """The partial inverse of max pooling: values go back to where the maxima were."""
 
+import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jseq.errors import DtypeError, OptionError, ShapeError, describe, expect_float, expect_rank
@@ -50,8 +50,8 @@ def _max_unpool(x: jax.Array, indices: jax.Array, n: int, pool: Pool, output_siz
     sizes = unpooled_size(x.shape[-1 - n : -1], pool, output_size)
     if any(size < 1 for size in sizes):
         raise ShapeError(f"expected x of shape {FORMS[n]}, got {describe(x)}, which unpools to {sizes}.")
-    batch, area = int(np.prod(lead)), int(np.prod(sizes))
-    values = x.reshape(batch, int(np.prod(x.shape[-1 - n : -1])), channels)
+    batch, area = math.prod(lead), math.prod(sizes)
+    values = x.reshape(batch, math.prod(x.shape[-1 - n : -1]), channels)
     at = (
         lax.broadcasted_iota(jnp.int32, values.shape, 0),
         indices.astype(jnp.int32).reshape(values.shape),
