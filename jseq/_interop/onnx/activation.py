@@ -120,6 +120,15 @@ def squareplus(graph: Graph, x: Value) -> Value:
     return (x + graph.map("Sqrt", x * x + 4.0)) * 0.5
 
 
+def sparse_sigmoid(graph: Graph, x: Value) -> Value:
+    return graph.map("Clip", x + 1.0, 0.0, 2.0) * 0.5
+
+
+def sparse_plus(graph: Graph, x: Value) -> Value:
+    """A parabola between -1 and 1, x beyond: `s^2 + max(x - 1, 0)`, s the sparse sigmoid."""
+    return square(graph, sparse_sigmoid(graph, x)) + graph.map("Relu", x - 1.0)
+
+
 def square(graph: Graph, x: Value) -> Value:
     return x * x
 
@@ -159,7 +168,8 @@ FUNCTIONS: Mapping[Any, Function] = {
     jax.nn.hard_sigmoid: node("HardSigmoid", alpha=1 / 6, beta=0.5), jax.nn.hard_silu: node("HardSwish"),
     jax.nn.hard_swish: node("HardSwish"), jax.nn.glu: gate(node("Sigmoid")), jax.nn.softmax: softmax,
     jax.nn.log_softmax: log_softmax, jax.nn.squareplus: squareplus, jax.nn.identity: itself,
-    jax.nn.standardize: standardize, jnp.square: square,
+    jax.nn.standardize: standardize, jax.nn.sparse_plus: sparse_plus, jax.nn.sparse_sigmoid: sparse_sigmoid,
+    jnp.square: square,
     jnp.tanh: node("Tanh"), jnp.exp: node("Exp"), jnp.log: node("Log"), jnp.sin: node("Sin"), jnp.cos: node("Cos"),
     jnp.abs: node("Abs"), jnp.sqrt: node("Sqrt"), jnp.negative: node("Neg"), jnp.sign: node("Sign"),
 }  # fmt: skip

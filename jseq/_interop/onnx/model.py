@@ -57,6 +57,14 @@ def to_onnx(model: Layer, params: Any, state: Any = None, x: Any = None, *, cont
         CallError: no x; a layer or a plain function of which no ONNX form is known (`onnx_emitter` registers one).
         OptionError: a layer that has no ONNX form.
         ImportError: onnx is not installed.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jseq
+        >>> model = jseq.sequential(jseq.linear(4, 8), jseq.relu(), jseq.linear(8, 2))
+        >>> params = model.init(jax.random.key(0))
+        >>> written = jseq.to_onnx(model, params, x=jnp.ones((5, 4)))  # doctest: +SKIP
+        >>> [node.op_type for node in written.graph.node]  # doctest: +SKIP
+        ['Gemm', 'Relu', 'Gemm']
     """
     onnx = need("onnx", "onnx")
     if not isinstance(model, Layer):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -74,7 +82,7 @@ def to_onnx(model: Layer, params: Any, state: Any = None, x: Any = None, *, cont
     values = inputs(graph, given, batch)
     y = emit(graph, model, params, state, values["x"], {name: values[name] for name in sides})
     made = outputs(graph, y, shapes)
-    proto = onnx.helper.make_graph(graph.nodes, "jseq", [info(v) for v in jax.tree.leaves(values)],
+    proto = onnx.helper.make_graph(graph.nodes, "jseq", [info(v) for part in given for v in jax.tree.leaves(values[part])],
                                    [info(v) for v in made], list(graph.constants.values()))  # fmt: skip
     opset = onnx.helper.make_opsetid("", OPSET)
     written = onnx.helper.make_model(proto, producer_name="jseq", opset_imports=[opset], ir_version=IR_VERSION)

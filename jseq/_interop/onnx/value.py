@@ -1,13 +1,13 @@
 """Values of an ONNX graph: tensors with a shape, a dtype and, where they are kept transposed, an order of axes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
 if TYPE_CHECKING:
-    from jseq._interop.onnx.graph import Graph
+    from jseq._interop.onnx.nodes import Nodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +25,12 @@ class Value:
         perm: where each axis of the value lies in the stored tensor; None where they are in order.
     """
 
-    graph: "Graph"
+    graph: "Nodes"
     name: str
     stored: tuple[Any, ...]
     dtype: np.dtype[Any]
     perm: tuple[int, ...] | None = None
+    __array_ufunc__: ClassVar[None] = None  # so that array * value comes here, and not to numpy
 
     @property
     def shape(self) -> tuple[Any, ...]:
