@@ -282,6 +282,9 @@ def test_what_has_no_form_is_an_error_that_names_it():
         jseq.to_onnx(jseq.linear(5, 2), {}, x=x)
     with pytest.raises(jseq.errors.CallError, match="no layer reads 'mask'"):
         jseq.to_onnx(jseq.relu(), (), x=x, context={"mask": x})
+    with pytest.raises(jseq.errors.ShapeError, match="give an example whose batch is no other size"):
+        attention = jseq.multihead_attention(5, 1)
+        jseq.to_onnx(attention, attention.init(KEY), x=normal(4, 4, 5), context={"mask": jnp.ones((4, 4), bool)})
     with pytest.raises(jseq.errors.CallError, match="takes constructors of layers, or functions"):
         jseq.onnx_emitter(jseq.relu())
 

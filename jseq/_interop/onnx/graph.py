@@ -137,11 +137,3 @@ class Graph(Nodes):
             return self.constant(np.array([n], np.int64)).name
         factor = next(k for k in range(1, 1 << 31) if self.batch * k == n)
         return self.batch_size() if factor == 1 else self.emit("Mul", [self.batch_size(), self.size(factor)])[0]
-
-    def batch_size(self) -> str:
-        """The name of a tensor that holds the size of the batch."""
-        if self.outer is not None:
-            return self.outer.batch_size()
-        if "batch" not in self.copies:
-            self.copies["batch"] = self.emit("Shape", [self.batched], start=0, end=1)[0]
-        return self.copies["batch"]

@@ -82,8 +82,9 @@ def to_onnx(model: Layer, params: Any, state: Any = None, x: Any = None, *, cont
     values = inputs(graph, given, batch)
     y = emit(graph, model, params, state, values["x"], {name: values[name] for name in sides})
     made = outputs(graph, y, shapes)
-    proto = onnx.helper.make_graph(graph.nodes, "jseq", [info(v) for part in given for v in jax.tree.leaves(values[part])],
-                                   [info(v) for v in made], list(graph.constants.values()))  # fmt: skip
+    first = [info(v) for part in given for v in jax.tree.leaves(values[part])]
+    last = [info(v) for v in made]
+    proto = onnx.helper.make_graph(graph.nodes, "jseq", first, last, list(graph.constants.values()))
     opset = onnx.helper.make_opsetid("", OPSET)
     written = onnx.helper.make_model(proto, producer_name="jseq", opset_imports=[opset], ir_version=IR_VERSION)
     onnx.checker.check_model(written, full_check=True)

@@ -141,3 +141,11 @@ class Nodes:
         sizes = np.array([n if isinstance(n, int) else -1 for n in shape], np.int64)
         (name,) = self.emit("Reshape", [source.name, self.constant(sizes).name])
         return Value(self, name, shape, value.dtype)
+
+    def batch_size(self) -> str:
+        """The name of a tensor that holds the size of the batch."""
+        if self.outer is not None:
+            return self.outer.batch_size()
+        if "batch" not in self.copies:
+            self.copies["batch"] = self.emit("Shape", [self.batched], start=0, end=1)[0]
+        return self.copies["batch"]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from jseq.errors import ShapeError
+
 if TYPE_CHECKING:
     from jseq._interop.onnx.nodes import Nodes
 
@@ -97,4 +99,14 @@ def broadcast(*shapes: tuple[Any, ...]) -> tuple[Any, ...]:
     """The shape of arrays side by side, by NumPy's rules; sizes may be symbols."""
     rank = max(map(len, shapes))
     full = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
-    return tuple(next((n for n in sizes if not is_one(n)), 1) for sizes in zip(*full, strict=True))
+    return tuple(common(sizes, shapes) for sizes in zip(*full, strict=True))
+
+
+def common(sizes: tuple[Any, ...], shapes: tuple[Any, ...]) -> Any:
+    """The one size beside 1; refuses several, as where an input was taken for one that has a batch axis."""
+    sizes = tuple(n for n in sizes if not is_one(n))
+    if any(n != sizes[0] for n in sizes):
+        raise ShapeError(f"expected shapes that broadcast, got {' and '.join(map(str, shapes))}. Axis 0 of an input "
+                         "counts as the batch where it is as long: give an example whose batch is no other size, "
+                         "or with batch=None.")  # fmt: skip
+    return sizes[0] if sizes else 1
