@@ -45,6 +45,8 @@ from jseq._combinators.transformer_layers import transformer_decoder_layer as tr
 from jseq._combinators.transformer_layers import transformer_encoder_layer as transformer_encoder_layer
 from jseq._combinators.with_memory import with_memory as with_memory
 from jseq._interop.from_torch import from_torch as from_torch
+from jseq._interop.onnx.model import to_onnx as to_onnx
+from jseq._interop.onnx.registry import onnx_emitter as onnx_emitter
 from jseq._interop.torch_registry import torch_converter as torch_converter
 from jseq._interop.weights import load_torch_state_dict as load_torch_state_dict
 from jseq._interop.weights import torch_state_dict as torch_state_dict
