@@ -61,6 +61,10 @@ class ConversionError(LayerError, ValueError):
     """A model of another library, or for one, that has no equivalent there."""
 
 
+class FileError(LayerError, ValueError):
+    """A file that is damaged, foreign, or does not fit the model."""
+
+
 class ExportError(LayerError, ValueError):
     """A model that cannot be exported, or an exported program that cannot be loaded."""
 

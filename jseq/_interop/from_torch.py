@@ -6,6 +6,7 @@ import numpy as np
 
 from jseq._combinators.sequential import sequential
 from jseq._combinators.tie import tie
+from jseq._core.checks import by_path
 from jseq._interop import torch_layers as torch_layers  # these fill the registry
 from jseq._interop import torch_sequences as torch_sequences
 from jseq._interop.extras import need
@@ -14,7 +15,6 @@ from jseq._interop.torch_registry import class_of, converter_of, refuse
 from jseq._interop.torch_reparametrized import reparametrized
 from jseq._interop.torch_trace import traced, wanted_by_trace
 from jseq._interop.weights import load_torch_state_dict
-from jseq._core.checks import by_path
 from jseq.core import Layer
 from jseq.errors import ConversionError, LayerError, near_misses
 

@@ -62,7 +62,7 @@ contiguous Identity memory_format
 clone Identity memory_format
 """
 ROWS = (row.split() for row in TABLE.split("\n") if row)
-MODULES: dict[str, tuple[str, list[str]]] = {name: (module, names) for name, module, *names in ROWS}
+MODULES = {name: (module, list(names)) for name, module, *names in ROWS}
 DEFAULTS: dict[str, dict[str, Any]] = {"flatten": {"start_dim": 0}}  # where the function's are not the module's
 IGNORED = {"inplace", "_stacklevel", "memory_format", "training"}
 PADS = {"constant": "ConstantPad", "reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}

@@ -20,7 +20,7 @@ def copied(module: Any, name: str, **given: Any) -> Layer:
             continue
         if parameter.name == "bias":
             affine = getattr(module, "affine", True) and getattr(module, "elementwise_affine", True)
-            arguments["bias"] = module.bias is not None or not affine
+            arguments["bias"] = not affine or (module.bias is not None and module.bias is not False)
         else:
             arguments[parameter.name] = getattr(module, parameter.name)
     return constructor(**arguments, **given)
@@ -170,7 +170,7 @@ def spatial_of_upsample(module: Any) -> int | None:
 @built_in("Upsample", spatial_of_upsample)
 def upsampled(module: Any, layout: int) -> Layer:
     spatial = needs_spatial(f"Upsample(mode={module.mode!r})", layout)
-    said = spatial_of_upsample(module) is not None or spatial == 2
+    said = module.mode in MODES or spatial == 2
     return copied(module, "upsample", **({} if said else {"spatial_dims": spatial}))
 
 
@@ -188,8 +188,8 @@ def along_axis(name: str) -> Callable[[Any, int], Layer]:
 
     def build(module: Any, layout: int) -> Layer:
         if module.dim is None and layout == 0:
-            raise ConversionError(f"{type(module).__name__} without dim takes an axis that depends on the rank of its "
-                                  f"input (and torch warns of it). Say it: nn.{type(module).__name__}(dim=-1).")  # fmt: skip
+            raise ConversionError("without dim it takes an axis that depends on the rank of its input (torch warns of "
+                                  f"it). Say the axis: nn.{type(module).__name__}(dim=-1).")  # fmt: skip
         dim = (0 if layout == 1 else 1) if module.dim is None else module.dim  # torch's _get_softmax_dim
         return CONSTRUCTORS[f"jseq.{name}"](moved_axis(dim, layout))
 

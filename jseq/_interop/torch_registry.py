@@ -22,7 +22,7 @@ class Converter:
     """
 
     build: Callable[..., Layer]
-    wants: int | None | Callable[[Any], int | None] = None
+    wants: int | Callable[[Any], int | None] | None = None
     gives: int | None = None
 
     def wanted(self, module: Any) -> int | None:
@@ -69,8 +69,8 @@ def torch_converter(
         ...     return jseq.silu()
     """
     if not isinstance(module_class, type):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConversionError("torch_converter takes a class of torch modules. The call that works: "
-                              f"@jseq.torch_converter(MyModule, spatial_dims=0), got {module_class!r:.60}.")  # fmt: skip
+        raise ConversionError(f"torch_converter takes a class of torch modules, got {module_class!r:.60}. "
+                              "The call that works: @jseq.torch_converter(MyModule, spatial_dims=0).")  # fmt: skip
 
     def register(build: Callable[..., Layer]) -> Callable[..., Layer]:
         CUSTOM[module_class] = Converter(build, spatial_dims, output_dims)
@@ -111,7 +111,8 @@ def converter_of(module: Any) -> Converter | None:
 def refuse(module: Any) -> ConversionError:
     """The error for a module that nothing converts."""
     own = class_of(module)
+    home = getattr(own, "__module__", "")
     return ConversionError(
-        f"no jseq layer is known for {own.__module__}.{own.__qualname__}.{near_misses(own.__name__, BUILT_IN)} Register "
-        f"one: @jseq.torch_converter({own.__name__}) on a function that takes the module and returns a layer."
+        f"no jseq layer is known for {home}.{own.__qualname__}.{near_misses(own.__name__, BUILT_IN)} "
+        f"Register one: @jseq.torch_converter({own.__name__}) on a function that takes the module and returns a layer."
     )

@@ -9,6 +9,7 @@ from jseq._interop.moves import ORDERS, TRANSPOSED_CONVOLUTIONS
 from jseq.core import Layer
 from jseq.errors import ConversionError
 
+
 def reparametrized(module: Any, layer: Layer) -> Layer:
     """The layer with its weights computed as the module's are."""
     for name, norm in norms(module):
@@ -19,8 +20,8 @@ def reparametrized(module: Any, layer: Layer) -> Layer:
         elif kind == "SpectralNorm":
             layer = spectral_norm(layer, name, norm.n_power_iterations, norm.eps, axis_of(layer, norm.dim))
         else:
-            raise ConversionError(f"{type(module).__name__}: {kind} of {name!r} has no equivalent in from_torch. Remove "
-                                  f"it first: torch.nn.utils.parametrize.remove_parametrizations(module, {name!r}), or "
+            raise ConversionError(f"{kind} of {name!r} in {type(module).__name__} has no equivalent here. Remove it "
+                                  f"first: torch.nn.utils.parametrize.remove_parametrizations(module, {name!r}), or "
                                   "the module's hooks.")  # fmt: skip
     return layer
 

@@ -68,10 +68,8 @@ def view(steps: Steps, node: Any) -> Value:
     first, rest = (sizes[0], tuple(sizes[1:])) if sizes else (None, ())
     if not all(isinstance(size, int) for size in rest) or not (isinstance(first, int) or is_batch_size(first)):
         raise ConversionError(f"the shape {tuple(sizes)} is not known; known are numbers, and x.size(0) in front.")
-    if isinstance(first, int):
-        layer = reshape((first, *rest), 0)
-    else:
-        layer = flatten() if rest == (-1,) else reshape(rest, 1)
+    kept = flatten() if rest == (-1,) else reshape(rest or (1,), 1)  # axis 0 stays
+    layer = reshape((first, *rest), 0) if isinstance(first, int) else kept
     return steps.apply(node.name, layer, [value], 0, len(sizes))
 
 
