@@ -47,7 +47,8 @@ def from_torch(module: Any, *, layout: str = "torch", spatial_dims: int | None =
         ImportError: torch is not installed.
 
     Attention gives its output without the weights, as torch does with `need_weights=False`, and masks are True where
-    a query may look. Random numbers are JAX's: dropout masks are not torch's.
+    a query may look. Recurrent modules take batches. Random numbers are JAX's: dropout masks are not torch's. The
+    older `torch.nn.utils.spectral_norm` iterates v before u, jseq u before v: in training they agree in the limit.
 
     Example (with torch installed):
 
@@ -86,7 +87,10 @@ def first_wanted(module: Any) -> int | None:
         return converter.wanted(module)
     if is_chain(module):
         return next((wanted for child in module if (wanted := first_wanted(child)) is not None), None)
-    return wanted_by_trace(module, first_wanted)
+    try:
+        return wanted_by_trace(module, first_wanted)
+    except ConversionError:
+        return None  # the conversion raises it again, and knows the place
 
 
 def converted(module: Any, layout: int, path: str = "") -> tuple[Layer, int]:
