@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import jseq
+from jseq._interop.onnx.model import load_families
 from jseq._interop.onnx.registry import EMITTERS
 from tests.cases import CASES, VARIANTS, families
 
@@ -186,6 +187,7 @@ def test_half_precision_is_written_as_it_is():
 
 
 def test_every_public_layer_has_an_emitter():
+    load_families()
     assert {case.name for case in CASES if case.name != "lift" and case.layer.constructor not in EMITTERS} == set()
 
 
@@ -253,6 +255,7 @@ def test_a_layer_and_a_function_of_ones_own_are_written_as_registered():
 
 @needs_onnx
 def test_public_functions_of_jax_and_of_jseq_are_known_by_name():
+    load_families()
     functions = [target for target in EMITTERS if not jseq.core.is_constructor(target)]
     assert jax.nn.gelu in functions and jseq.functional.geglu in functions
     x = 0.1 + jnp.abs(normal(2, 2, 3, 6))

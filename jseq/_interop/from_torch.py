@@ -1,5 +1,6 @@
 """A torch module as a jseq model: the layers by converters, the arrays by the state dict."""
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -7,18 +8,16 @@ import numpy as np
 from jseq._combinators.sequential import sequential
 from jseq._combinators.tie import tie
 from jseq._core.checks import by_path
-from jseq._interop import torch_layers as torch_layers  # these fill the registry
-from jseq._interop import torch_sequences as torch_sequences
 from jseq._interop.extras import need
 from jseq._interop.layouts import bordered, fitted
 from jseq._interop.torch_registry import class_of, converter_of, refuse
 from jseq._interop.torch_reparametrized import reparametrized
-from jseq._interop.torch_trace import traced, wanted_by_trace
 from jseq._interop.weights import load_torch_state_dict
 from jseq.core import Layer
 from jseq.errors import ConversionError, LayerError, near_misses
 
 LAYOUTS = ("torch", "channels_last")
+FAMILIES = ("torch_layers", "torch_sequences")  # these fill the registry; the first call imports them
 
 
 def from_torch(module: Any, *, layout: str = "torch", spatial_dims: int | None = None) -> tuple[Layer, Any, Any]:
@@ -65,6 +64,8 @@ def from_torch(module: Any, *, layout: str = "torch", spatial_dims: int | None =
     if layout not in LAYOUTS:
         raise ConversionError(f'expected layout to be "torch" or "channels_last", got {layout!r}.'
                               f"{near_misses(str(layout), LAYOUTS)}")  # fmt: skip
+    for family in FAMILIES:
+        importlib.import_module(f"jseq._interop.{family}")
     enters = first_wanted(module) if spatial_dims is None else spatial_dims
     model, leaves = converted(module, enters or 0)
     model = tied(model, module)
@@ -87,6 +88,8 @@ def first_wanted(module: Any) -> int | None:
         return converter.wanted(module)
     if is_chain(module):
         return next((wanted for child in module if (wanted := first_wanted(child)) is not None), None)
+    from jseq._interop.torch_trace import wanted_by_trace
+
     try:
         return wanted_by_trace(module, first_wanted)
     except ConversionError:
@@ -107,6 +110,8 @@ def converted(module: Any, layout: int, path: str = "") -> tuple[Layer, int]:
             return chain(module, layout, path)
         if type(module).__module__.startswith("torch.nn."):
             raise refuse(module)
+        from jseq._interop.torch_trace import traced
+
         return traced(module, layout, converted, path)
     except LayerError as error:
         place = f' at "{path}"' if path else ""

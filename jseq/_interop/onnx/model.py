@@ -1,5 +1,6 @@
 """`to_onnx`: a model and its params as an ONNX model."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,30 +9,25 @@ import numpy as np
 from jax import export
 
 from jseq._interop.extras import need
-from jseq._interop.onnx import (
-    adaptive,
-    attention,
-    combinators,
-    convolution,
-    linear,
-    normalisation,
-    pooling,
-    recurrent,
-    shape,
-    table,
-    wrappers,
-)
 from jseq._interop.onnx.graph import OPSET, Graph
 from jseq._interop.onnx.loop import info, named
-from jseq._interop.onnx.registry import emit
+from jseq._interop.onnx.registry import EMITTERS, emit
 from jseq._interop.onnx.value import Value
 from jseq.core import Layer, with_state
 from jseq.errors import CallError, describe
 
-# Imported for what they register.
-FAMILIES = (adaptive, attention, combinators, convolution, linear, normalisation, pooling, recurrent, shape, table,
-            wrappers)  # fmt: skip
+# What registers emitters, imported by the first `to_onnx`: `import jseq` stays quick.
+FAMILIES = ("adaptive", "attention", "combinators", "convolution", "linear", "normalisation", "pooling", "recurrent",
+            "shape", "table", "wrappers")  # fmt: skip
 IR_VERSION = 9  # of onnx 1.15, the first with opset 20
+
+
+def load_families() -> None:
+    """Registers the emitters of jseq's own layers; those of the user's stay."""
+    registered = dict(EMITTERS)
+    for family in FAMILIES:
+        importlib.import_module(f"jseq._interop.onnx.{family}")
+    EMITTERS.update(registered)
 
 
 def to_onnx(model: Layer, params: Any, state: Any = None, x: Any = None, *, context: Mapping[str, Any] | None = None,
@@ -78,6 +74,7 @@ def to_onnx(model: Layer, params: Any, state: Any = None, x: Any = None, *, cont
         return with_state(model).apply(params, state, x, key=jax.random.key(0), context=context)[0]
 
     shapes = jax.eval_shape(apply, given["x"], sides or None)  # refuses what apply would refuse
+    load_families()
     graph = Graph()
     values = inputs(graph, given, batch)
     y = emit(graph, model, params, state, values["x"], {name: values[name] for name in sides})
