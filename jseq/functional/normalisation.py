@@ -18,7 +18,7 @@ def standardise(x: jax.Array, axes: tuple[int, ...], eps: float) -> tuple[jax.Ar
     mean = jnp.mean(x, axis=axes, keepdims=True)
     centred = x - mean
     # Two passes: E[x^2] - E[x]^2 is 0 at mean 1e4, std 1 in float32, where the mean itself is a few 1e-3 off. The
-    # second pass finds by how much, in the loop of the variance. It is 0 but for rounding, and so are its derivatives.
+    # second pass also finds by how much: it is 0 but for rounding, and so are its derivatives.
     off = lax.stop_gradient(jnp.mean(centred, axis=axes, keepdims=True))
     var = jnp.mean(centred * centred, axis=axes, keepdims=True) - off * off
     return (centred - off) * lax.rsqrt(var + eps), mean + off, var
