@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import BinaryIO
 
 from jseq.errors import FileError
@@ -13,7 +13,7 @@ PREFIX = ".tmp-jseq-"
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
     """Opens a temporary file beside `path`, which takes its place when the block ends without an error.
 
     At every moment `path` is the old file or the new one: the new one is on the disk before it gets the name, and

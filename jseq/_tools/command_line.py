@@ -87,9 +87,7 @@ def table(rows: list[Row], roots: list[str]) -> Iterator[str]:
     for row in sorted(rows, key=in_order):
         shape = "(" + ", ".join(str(n) for n in row.shape) + (",)" if len(row.shape) == 1 else ")")
         lines.append((plain(row.name), plain(row.dtype), shape, f"{math.prod(row.shape):,}", f"{row.size:,}"))
-    sums: dict[str, list[Row]] = {
-        root: [row for row in rows if row.name.partition(".")[0] == root] for root in roots
-    }
+    sums: dict[str, list[Row]] = {root: [row for row in rows if row.name.partition(".")[0] == root] for root in roots}
     dtypes = Counter(row.dtype for row in rows)
     sums |= {f"all {dtype}": [row for row in rows if row.dtype == dtype] for dtype in dtypes if len(dtypes) > 1}
     sums["total"] = rows
@@ -120,9 +118,10 @@ def torch_lines(path: str) -> Iterator[str]:
     torch = need("torch", "torch")
     try:
         found = torch.load(Path(path), map_location="meta", weights_only=True)
-    except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise FileError(f"{path} is no state dict that torch can read without running code of the file: {reason}") from None
+    except Exception as error:  # torch's own message advises to run the code
+        raise FileError(f"{path} is no state dict that torch can read without running its code "
+                        f"({type(error).__name__}): torch.save(module.state_dict(), path) writes one."
+                        ) from None  # fmt: skip
     rows, others = list[Row](), list[str]()
     for name, value in flat(found, ""):
         if isinstance(value, torch.Tensor):

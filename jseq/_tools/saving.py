@@ -157,7 +157,7 @@ def write(path: PathLike, params: Any, state: Any, texts: Mapping[str, str]) -> 
         if not getattr(leaf, "is_fully_addressable", True):
             raise FileError(f"{name} lies on devices of several processes. Checkpoints of such arrays are for Orbax: "
                             "docs/how-to/checkpoints-with-orbax.md.")  # fmt: skip
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             keys[name], arrays[name] = jax.random.key_impl(leaf), jax.random.key_data(leaf)
             if not isinstance(keys[name], str):
                 raise FileError(f"{name} is a key of {keys[name]!r:.60}, which has no name that a file can hold.")

@@ -53,7 +53,7 @@ def structure(tree: Any, where: str) -> Any:
         return {type(tree).__name__: [structure(value, f"{where}.{i}") for i, value in enumerate(tree)]}
     if not jax.tree_util.all_leaves([tree]):
         raise FileError(
-            f"{where} is a {type(tree).__name__}; a file holds tuples, lists, dicts and None, because reading any other "
+            f"{where} is a {type(tree).__name__}; a file holds tuples, lists, dicts and None, because reading another "
             "container would run its code. The call that works: jseq.save_params(path, params), and "
             "jseq.load_params(path, like=params)."
         )
