@@ -97,7 +97,7 @@ def load(path: PathLike) -> tuple[Layer, Any, Any]:
     """
     arrays, metadata = opened(path)
     place = os.fspath(path)
-    if "model" not in metadata:
+    if "model" not in metadata or "jseq" not in metadata:
         other = ("holds params without a model" if "jseq" in metadata else
                  "is a safetensors file that jseq.save did not write: it holds no model")  # fmt: skip
         raise FileError(f"{place} {other}. The calls that work: jseq.load_params(path, like=params), and for torch's "
