@@ -1,8 +1,6 @@
 """Measures files: kills in the middle of a save, flipped bits, seconds, and memory (Linux).
 
-    python benchmarks/files.py --kills 30 --flips 3000
-
-The files, of 96 MiB each, are written to a temporary folder in `--folder`. Needs safetensors, to compare with.
+The files, of 96 MiB each, go to a temporary folder in `--folder`. python benchmarks/files.py --kills 30
 """
 
 import argparse
@@ -55,9 +53,8 @@ def kill(trials: int) -> None:
         time.sleep(random.uniform(0.05, 1.0))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        left = list(Path().glob(".tmp-jseq-*"))
-        midway += len(left)
-        for file in left:
+        for file in Path().glob(".tmp-jseq-*"):
+            midway += 1
             file.unlink()
         tensors, _ = read_tensors("killed")  # checks the sum
         whole += len({number for array in tensors.values() for number in array[:, 0]}) == 1 and len(tensors) == 6
@@ -74,8 +71,7 @@ def flip(trials: int) -> None:
     data = Path("flipped").read_bytes()
     found = Counter[str]()
     for _ in range(trials):
-        position = random.randrange(8 * len(data))
-        changed = bytearray(data)
+        changed, position = bytearray(data), random.randrange(8 * len(data))
         changed[position // 8] ^= 1 << position % 8
         Path("flipped").write_bytes(changed)
         try:
@@ -89,8 +85,8 @@ def flip(trials: int) -> None:
           f"{found['harmless']} harmless, {found['wrong']} loaded wrong")  # fmt: skip
 
 
-def seconds(rounds: int) -> None:
-    """Saves and loads, beside safetensors' own functions, which neither sync nor check; the best of several."""
+def seconds() -> None:
+    """Saves and loads, beside safetensors' own functions, which neither sync nor check; the best of five."""
     plain, model = arrays(1), jseq.sequential(*[jseq.linear(2048, 2048, bias=False)] * 6)
     params = tuple({"weight": array} for array in plain.values())
     calls: dict[str, Callable[[], Any]] = {
@@ -100,7 +96,7 @@ def seconds(rounds: int) -> None:
         "safetensors.numpy.load_file": lambda: safetensors.numpy.load_file("theirs"),
     }
     for name, call in calls.items():
-        print(f"{name:28} {min(timeit.repeat(call, number=1, repeat=rounds)):.3f} s")
+        print(f"{name:28} {min(timeit.repeat(call, number=1, repeat=5)):.3f} s")
     done = subprocess.run([sys.executable, "-c", MEMORY], env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True)
     print(f"one load of {os.path.getsize('ours') / 2**20:.1f} MiB takes {int(done.stdout) / 1024:.1f} MiB at its peak")
 
@@ -109,7 +105,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measures kills while saving, flipped bits, seconds and memory.")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--flips", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", help="where to write; the default is the system's temporary folder")
     options = parser.parse_args()
     random.seed(0)
@@ -117,7 +112,7 @@ def main() -> None:
         os.chdir(folder)
         kill(options.kills)
         flip(options.flips)
-        seconds(options.rounds)
+        seconds()
 
 
 if __name__ == "__main__":

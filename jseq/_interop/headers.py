@@ -28,7 +28,7 @@ DTYPES = {
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, **{name: 8 * jnp.dtype(dtype).itemsize for name, dtype in DTYPES.items()}}
-HEADER_LIMIT = 16 * 2**20  # bytes. JSON takes up to 22 times its length in memory; 16 MiB name 100 000 tensors.
+HEADER_LIMIT = 16 * 2**20  # bytes. JSON takes up to 25 times its length in memory; 16 MiB name 100 000 tensors.
 RANK_LIMIT = 32  # that of numpy 1
 
 
