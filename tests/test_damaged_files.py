@@ -75,11 +75,8 @@ HOSTILE = {
     "a number of a million digits": raw(b'{"a":' + b"9" * 1_000_000 + b"}"),
     "metadata no texts": raw({"__metadata__": {"jseq": 1}}),
     "metadata no object": raw({"__metadata__": "jseq"}),
-    "a name twice": raw(b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
-                        b'"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'),
     "no entry": raw({"a": 3}),
     "no shape": raw({"a": {"dtype": "F32", "data_offsets": [0, 8]}}, bytes(8)),
-    "more than an entry": raw({"a": entry(more=1)}, bytes(8)),
     "unknown dtype": raw({"a": entry("F99")}, bytes(8)),
     "dtype no text": raw({"a": entry([])}, bytes(8)),
     "overlap": raw({"a": entry(), "b": entry(place=[4, 12])}, bytes(12)),
@@ -108,12 +105,15 @@ def test_a_malicious_file_is_refused_within_its_size(tmp_path, name):
     tracemalloc.start()
     try:
         for read in (jseq.load, lambda path: jseq.load_params(path, like=np.zeros(2, np.float32))):
-            with pytest.raises(FileError, match=r"is damaged, or no safe|has no numpy form|is damaged: a byte"):
+            with pytest.raises(
+                FileError,
+                match=r"is damaged, or no safe|has no numpy form|is damaged: (a byte|array is too big|maximum supported)",
+            ):
                 read(tmp_path / "file")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 100_000 + 25 * len(HOSTILE[name])  # the JSON of 16 MiB at most; the arrays no more than their bytes
+    assert peak < 100_000 + 2 * len(HOSTILE[name])
 
 
 def test_names_are_never_paths(tmp_path):

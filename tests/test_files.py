@@ -16,7 +16,7 @@ import safetensors.numpy
 
 import jseq
 from jseq._interop.files import read_header, read_tensors
-from jseq._interop.headers import DTYPES
+from jseq._interop.files import DTYPES
 from jseq.errors import CallError, FileError, ParamsError
 from tests.cases import CASES
 from tests.state_dicts import TIED

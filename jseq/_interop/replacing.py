@@ -5,7 +5,6 @@ import os
 import secrets
 import stat
 from collections.abc import Generator
-from typing import BinaryIO
 
 from jseq.errors import FileError
 
@@ -13,8 +12,8 @@ PREFIX = ".tmp-jseq-"
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
-    """Opens a temporary file beside `path`, which takes its place when the block ends without an error.
+def replacing(path: str | os.PathLike[str]) -> Generator[str]:
+    """Names a temporary file beside `path`, which takes its place when the block has written it without an error.
 
     At every moment `path` is the old file or the new one: the new one is on the disk before it gets the name, and
     an error removes it. A killed process may leave it behind, as `.tmp-jseq-...`. A link stays a link, and an
@@ -35,11 +34,12 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
         raise PermissionError(f"{os.fspath(path)} is write-protected.")
     temporary = os.path.join(folder, PREFIX + secrets.token_hex(8))
     try:
-        with open(temporary, "xb") as file:  # not mkstemp's mode 0600: the permissions of any new file
-            if mode is not None:
-                os.chmod(temporary, stat.S_IMODE(mode) & 0o777)
-            yield file
-            file.flush()
+        with open(temporary, "xb") as file:
+            usual = os.fstat(file.fileno()).st_mode
+        yield temporary
+        # Whoever wrote it may have put a file of its own in this place: the permissions are those of any new file.
+        os.chmod(temporary, stat.S_IMODE(usual if mode is None else mode) & 0o777)
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:

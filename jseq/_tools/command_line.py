@@ -67,7 +67,7 @@ def lines_of(path: str) -> Iterator[str]:
     for name, text in header.metadata.items():
         if ours is None:
             yield f"{plain(name)}: {plain(text[:200])}"
-    rows = [Row(name, t.name, t.shape, t.stop - t.start) for name, t in header.tensors.items()]
+    rows = [Row(name, t.dtype, t.shape, t.size) for name, t in header.tensors.items()]
     yield from table(rows, ["params", "state"] if ours is not None else [])
 
 

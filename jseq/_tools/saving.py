@@ -82,8 +82,7 @@ def load(path: PathLike) -> tuple[Layer, Any, Any]:
 
     Nothing but data is read: the file names layers, which are looked up among those of jseq and the `@jseq.layer`
     constructors of modules that are imported already, and functions of `jax.nn`, `jax.numpy` and
-    `jax.nn.initializers`. Sizes are checked before anything is read: the arrays take the file's size in memory, and the
-    header, of at most 16 MiB, up to 25 times its own.
+    `jax.nn.initializers`. Sizes are checked before anything is read, and the arrays take the file's size in memory.
 
     Returns:
         `(model, params, state)`. The arrays are JAX's; 64-bit arrays stay numpy's where JAX has them switched off, so
