@@ -186,6 +186,10 @@ from jseq._layers.vision import pixel_unshuffle as pixel_unshuffle
 from jseq._layers.vision import unfold as unfold
 from jseq._tools.config import from_config as from_config
 from jseq._tools.config import to_config as to_config
+from jseq._tools.saving import load as load
+from jseq._tools.saving import load_params as load_params
+from jseq._tools.saving import save as save
+from jseq._tools.saving import save_params as save_params
 from jseq.core import Layer as Layer
 from jseq.core import layer as layer
 from jseq.core import lift as lift
