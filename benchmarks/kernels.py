@@ -50,7 +50,9 @@ def pooling() -> list[Kernel]:
     image = ((64, 32, 32, 32),)
     return [
         Kernel("max pool 2x2", 0.25, image, lambda x: naive.max_pool(x, 2, 2), lambda x: F.max_pool2d(x, 2)),
-        Kernel("max pool 3x3, stride 2", 0.4, image, lambda x: naive.max_pool(x, 3, 2), lambda x: F.max_pool2d(x, 3, 2)),
+        Kernel(
+            "max pool 3x3, stride 2", 0.4, image, lambda x: naive.max_pool(x, 3, 2), lambda x: F.max_pool2d(x, 3, 2)
+        ),
         Kernel("average pool 2x2", 0.95, image, lambda x: naive.avg_pool(x, 2), lambda x: F.avg_pool2d(x, 2)),
     ]
 
@@ -107,7 +109,9 @@ def attention() -> list[Kernel]:
 
 
 def convolution() -> list[Kernel]:
-    def against(name: str, x: tuple[int, ...], weight: tuple[int, ...], goal: float, padding: int, groups: int = 1) -> Kernel:
+    def against(
+        name: str, x: tuple[int, ...], weight: tuple[int, ...], goal: float, padding: int, groups: int = 1
+    ) -> Kernel:
         return Kernel(
             f"conv {name}",
             goal,
@@ -257,7 +261,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.05, help="of one burst of calls")
     parser.add_argument("--json", help="a file to write the figures to")
     options = parser.parse_args()
-    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {options.rounds} rounds, ratios jseq / naive (quartiles)")
+    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {options.rounds} rounds, jseq / naive (quartiles)")
     print("| kernel | naive fwd + grad, ms | forward | forward and gradient | goal | largest error |")
     print("|---|---|---|---|---|---|")
     lines: list[dict[str, Any]] = []

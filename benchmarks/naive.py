@@ -64,7 +64,12 @@ def causal_attention(q: Array, k: Array, v: Array) -> Array:
 
 def conv(x: Array, weight: Array, padding: int = 0, groups: int = 1) -> Array:
     return lax.conv_general_dilated(
-        x, weight, (1, 1), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups
+        x,
+        weight,
+        (1, 1),
+        [(padding, padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )
 
 

@@ -15,8 +15,7 @@ import safetensors
 import safetensors.numpy
 
 import jseq
-from jseq._interop.files import read_header, read_tensors
-from jseq._interop.files import DTYPES
+from jseq._interop.files import DTYPES, read_header, read_tensors
 from jseq.errors import CallError, FileError, ParamsError
 from tests.cases import CASES
 from tests.state_dicts import TIED
