@@ -51,7 +51,7 @@ class Child:
     @property
     def scope(self) -> str:
         """The name in profiles and in compiled code: `3.linear`, `encoder`."""
-        return f"{self.name}.{self.layer.name}" if self.name.isdigit() else self.name or self.layer.name
+        return scope_of(self.name, self.layer)
 
     def note(self, error: Exception, x: Any) -> None:
         """Adds this level to the path of an error."""
@@ -175,6 +175,11 @@ class Children:
             params.append(p)
             states.append(s)
         return self.join(params), self.join(states)
+
+
+def scope_of(name: str, layer: Layer) -> str:
+    """The name of a child in profiles; a number says nothing without the kind."""
+    return f"{name}.{layer.name}" if name.isdigit() else name or layer.name
 
 
 def check_name(name: Any) -> None:
