@@ -192,6 +192,7 @@ from jseq._tools.selection import map_at as map_at
 from jseq._tools.selection import mask as mask
 from jseq._tools.selection import merge as merge
 from jseq._tools.selection import partition as partition
+from jseq._tools.summary import summary as summary
 from jseq.core import Layer as Layer
 from jseq.core import layer as layer
 from jseq.core import lift as lift

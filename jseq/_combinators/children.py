@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from jseq._core import calls
+from jseq._core.watching import WATCH, step
 from jseq.core import Layer, as_layer, no_params
 from jseq.errors import CallError, LayerError, ParamsError, describe
 
@@ -43,7 +44,9 @@ class Child:
         try:
             key = self.key(key) if self.layer.uses_key else None
             with jax.named_scope(self.scope):
-                return calls.run_apply(self.layer, params, state, x, key, train, context)
+                if WATCH.watcher is None:
+                    return calls.run_apply(self.layer, params, state, x, key, train, context)
+                return step(self.name, self.layer, params, state, x, key, train, context)
         except Exception as error:
             self.note(error, x)
             raise
