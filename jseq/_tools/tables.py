@@ -110,7 +110,9 @@ def as_rich(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequenc
     """A table of rich."""
     table = need("rich.table", "examples").Table(caption="\n".join(lines), caption_justify="left")
     for column, name in enumerate(header):
-        table.add_column(name, justify="left" if column < LEFT else "right")
+        width = max(len(row[column]) for row in (header, *rows))  # layer and output shrink on a narrow screen
+        table.add_column(name, justify="left" if column < LEFT else "right", no_wrap=True,
+                         min_width=None if name in ("layer", "output") else width)  # fmt: skip
     for row in rows:
         table.add_row(*(need("rich.text", "examples").Text(text) for text in row))
     return table

@@ -85,9 +85,7 @@ def forward(model: Layer, params: Any, state: Any, x: Any, train: bool, context:
 
     def run(params: Any, state: Any, x: Any, key: Any, context: Any) -> Any:
         with watched_by(watcher):
-            y, state = with_state(model).apply(
-                params, state, x, key=key if train else None, train=train, context=context
-            )
+            y, state = with_state(model).apply(params, state, x, key=key, train=train, context=context)
         watcher.gave[()] = jax.tree.map(calls.as_shape, y)
         return y, state
 
