@@ -186,6 +186,7 @@ from jseq._layers.vision import pixel_unshuffle as pixel_unshuffle
 from jseq._layers.vision import unfold as unfold
 from jseq._tools.config import from_config as from_config
 from jseq._tools.config import to_config as to_config
+from jseq._tools.intermediates import intermediates as intermediates
 from jseq._tools.selection import count as count
 from jseq._tools.selection import label as label
 from jseq._tools.selection import map_at as map_at
