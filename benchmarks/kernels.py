@@ -152,7 +152,7 @@ def recurrence() -> list[Kernel]:
 
 def products() -> list[Kernel]:
     def ids() -> tuple[jax.Array]:
-        return (jax.random.randint(jax.random.key(2), (8, 128), 0, 8192),)
+        return (jax.random.randint(jax.random.key(2), (8, 128), 0, 8192, jnp.int32),)
 
     return [
         Kernel("linear on (8, 128, 256) to 1024", 0.8, ((8, 128, 256), (256, 1024), (1024,)), naive.linear, F.linear),

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from jseq._core import calls
+from jseq._core.watching import WATCH, step
 from jseq.core import Layer, as_layer, no_params
 from jseq.errors import CallError, LayerError, ParamsError, describe
 
@@ -43,7 +44,9 @@ class Child:
         try:
             key = self.key(key) if self.layer.uses_key else None
             with jax.named_scope(self.scope):
-                return calls.run_apply(self.layer, params, state, x, key, train, context)
+                if WATCH.watcher is None:
+                    return calls.run_apply(self.layer, params, state, x, key, train, context)
+                return step(self.name, self.layer, params, state, x, key, train, context)
         except Exception as error:
             self.note(error, x)
             raise
@@ -51,7 +54,7 @@ class Child:
     @property
     def scope(self) -> str:
         """The name in profiles and in compiled code: `3.linear`, `encoder`."""
-        return f"{self.name}.{self.layer.name}" if self.name.isdigit() else self.name or self.layer.name
+        return scope_of(self.name, self.layer)
 
     def note(self, error: Exception, x: Any) -> None:
         """Adds this level to the path of an error."""
@@ -175,6 +178,11 @@ class Children:
             params.append(p)
             states.append(s)
         return self.join(params), self.join(states)
+
+
+def scope_of(name: str, layer: Layer) -> str:
+    """The name of a child in profiles; a number says nothing without the kind."""
+    return f"{name}.{layer.name}" if name.isdigit() else name or layer.name
 
 
 def check_name(name: Any) -> None:
