@@ -9,7 +9,7 @@ from jseq._interop.extras import need
 from jseq._interop.to_torch.classes import Own, chained, made, parameter, plain
 from jseq._interop.to_torch.functions import function_module
 from jseq._interop.to_torch.layers import by_name, windowed
-from jseq._interop.to_torch.layouts import axis_in
+from jseq._interop.to_torch.layouts import axis_in, one
 from jseq._interop.to_torch.registry import FEATURES, Call
 from jseq._interop.to_torch.rotation import angles
 
@@ -174,7 +174,9 @@ def separable_conv2d(call: Call) -> Any:
     channels, bias = call.size("depthwise.weight", -1), call.options["bias"]
     given = {"in_channels": channels // call.options["depth_multiplier"], "out_channels": channels}
     depthwise = windowed(call, "Conv2d", **given, groups=given["in_channels"])
-    pointwise = plain("Conv2d", in_channels=channels, out_channels=call.options["out_channels"], kernel_size=1, bias=bias)
+    pointwise = plain(
+        "Conv2d", in_channels=channels, out_channels=call.options["out_channels"], kernel_size=1, bias=bias
+    )
     return chained({"depthwise": depthwise, "pointwise": pointwise})
 
 
@@ -199,7 +201,8 @@ def squeeze_excitation(call: Call) -> Any:
 class Cast(Own):
     """Floating arrays in another dtype."""
 
-    def forward(self: Any, x: Any) -> Any:
+    def forward(self: Any, *args: Any) -> Any:
+        x = one(args)
         if isinstance(x, tuple):
             return tuple(self.forward(v) for v in x)  # pyright: ignore[reportUnknownVariableType]
         return x.to(getattr(need("torch", "torch"), self.dtype)) if x.is_floating_point() else x
@@ -214,8 +217,7 @@ class Concatenate(Own):
     """Joins the entries of a tuple."""
 
     def forward(self: Any, *x: Any) -> Any:
-        arrays = x[0] if len(x) == 1 else x
-        return need("torch", "torch").cat(arrays, self.dim)
+        return need("torch", "torch").cat(one(x), self.dim)
 
 
 def concatenation(axis: int, layout: int) -> Any:

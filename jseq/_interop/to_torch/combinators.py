@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from jseq._combinators import dataflow, depth, ensemble, freezing, mlp, sequence, sequential, with_memory
+from jseq._combinators import dataflow, depth, ensemble, freezing, mlp, sequential, with_memory
 from jseq._combinators import graph as graphs
 from jseq._interop.extras import need
 from jseq._interop.to_torch.beyond import concatenation
@@ -83,8 +83,8 @@ class Residual(Own):
     """`y = layer(x) + shortcut(x)`."""
 
     def forward(self: Any, *x: Any) -> Any:
-        x: Any = one(x)
-        return added(self.layer(x), self.around(self.shortcut(x) if hasattr(self, "shortcut") else x))
+        given = one(x)
+        return added(self.layer(given), self.around(self.shortcut(given) if hasattr(self, "shortcut") else given))
 
 
 def added(a: Any, b: Any) -> Any:
@@ -228,24 +228,3 @@ def members(call: Call) -> Any:
     if isinstance(gives, tuple):
         raise ConversionError("an ensemble of layers that give tuples has no torch module.")
     return made(Ensemble, modules, shared=call.options["shared"]), gives
-
-
-class Bidirectional(Own):
-    """A layer forwards and another backwards over time."""
-
-    def forward(self: Any, x: Any) -> Any:
-        ahead, back = self._modules["forward"](x), self._modules["backward"](x.flip(-2)).flip(-2)
-        if self.merge == "concatenate":
-            return need("torch", "torch").cat([ahead, back], -1)
-        if self.merge == "none":
-            return ahead, back
-        if self.merge == "multiply":
-            return ahead * back
-        return (ahead + back) / 2 if self.merge == "average" else ahead + back
-
-
-@converter(sequence.bidirectional, wants=0, whole=True)
-def bidirectional(call: Call) -> Any:
-    parts = Parts(call)
-    modules = {name: parts.convert(name, 0)[0] for name in parts}
-    return entered(made(Bidirectional, modules, merge=call.options["merge"]), call.spatial_dims, 0), 0

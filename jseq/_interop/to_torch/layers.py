@@ -66,6 +66,8 @@ def by_name(names: str, **options: Any) -> Callable[[Any], Any]:
 class OnFeatures:
     """A module of channels on axis 1, on arrays whose channels are last."""
 
+    features_last = True  # from_torch converts it as the class that it stands on
+
     def forward(self: Any, x: Any) -> Any:
         return self.base.forward(self, x.reshape(-1, x.shape[-1], 1)).reshape(x.shape)
 
@@ -189,13 +191,14 @@ def convolution(call: Call) -> Any:
 
 def windowed(call: Call, name: str, **given: Any) -> Any:
     """A convolution, with the padding of (before, after) pairs in front of it."""
-    padding, mode = call.options["padding"], given.get("padding_mode", call.options.get("padding_mode", "zeros"))
+    padding: Any = call.options["padding"]
     if not isinstance(padding, tuple) or not any(isinstance(side, tuple) for side in padding):  # pyright: ignore
-        return copied(call, name, **given)
-    sides = [side if isinstance(side, tuple) else (side, side) for side in padding]  # pyright: ignore
-    module = copied(call, name, **{"padding_mode": "zeros", **given, "padding": 0})
-    flat = tuple(number for side in reversed(sides) for number in side)  # pyright: ignore
-    return before(module, Pad(flat, "constant" if mode == "zeros" else mode))  # pyright: ignore
+        return copied(call, name, None, **given)
+    mode = call.options.get("padding_mode", "zeros")
+    sides: list[Any] = [side if isinstance(side, tuple) else (side, side) for side in padding]  # pyright: ignore
+    changed: dict[str, Any] = {**given, "padding": 0, "padding_mode": "zeros"}
+    flat = tuple(number for side in reversed(sides) for number in side)
+    return before(copied(call, name, None, **changed), Pad(flat, "constant" if mode == "zeros" else mode))
 
 
 def channels_in(call: Call) -> int:

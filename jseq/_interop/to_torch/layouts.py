@@ -26,7 +26,9 @@ def entry(layout: Layout, i: int) -> Layout:
 
 def first(layout: Layout) -> int:
     """The layout of the first array of a tuple."""
-    return first(layout[0]) if isinstance(layout, tuple) and layout else layout or 0
+    while isinstance(layout, tuple):
+        layout = layout[0] if layout else 0  # pyright: ignore[reportUnknownVariableType]
+    return layout  # pyright: ignore[reportUnknownVariableType]
 
 
 def axis_in(axis: int, layout: int) -> int:

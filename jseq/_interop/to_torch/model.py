@@ -30,10 +30,48 @@ def load_families() -> None:
 def to_torch(model: Layer, params: Any, state: Any = None, *, spatial_dims: int | None = None) -> Any:
     """Builds the torch module that a model equals, with its params and state in it.
 
-    TEXT
+    The way back from `from_torch`, and the way to torch of models written in jseq. `module.state_dict()` has the
+    names and the numbers of `torch_state_dict(model, params, state)`. The module takes and gives arrays as torch has
+    them: where x is an image `(N, *spatial, C)` to the first layer that cares, the module takes `(N, C, *spatial)`;
+    an image that comes out is `(N, C, *spatial)` too. Axes are moved inside only where a layer needs another order.
+
+    A `sequential` becomes an `nn.Sequential` with the same names, the layers of torch.nn the modules they are named
+    for, other layers and combinators small modules with a forward of a few lines; `jax.nn`'s functions become modules.
+    `adapt`, `channels_first` and other wrappers add nothing to names: where they move axes, the module has hooks.
+
+    Args:
+        model: any layer.
+        params, state: its trees; without state for a model that keeps none.
+        spatial_dims: number of spatial axes of x, where the layers do not say: 2 for an image into `batch_norm`, 0
+            for an array in jseq's order. None reads it off the first layer that does.
+
+    Returns:
+        A `torch.nn.Module` in evaluation mode, with copies of the arrays, of their dtypes. Several inputs (a tuple in
+        jseq) are given one by one or as a tuple.
+
+    Raises:
+        ConversionError: a layer or a plain function that has no torch module, with its place and how to register one
+            (`to_torch_converter`).
+        ParamsError: params or state of another model.
+        ImportError: torch is not installed.
+
+    Side inputs are not converted: masks are arguments of the modules that are torch's own, with torch's meaning.
+    Attention gives its output without the weights, recurrent modules what the layer gives. `freeze` becomes
+    `requires_grad=False`, `remat` nothing. Random numbers are torch's.
+
+    Example (with torch installed):
+
+    ```py
+    model = jseq.sequential(jseq.conv2d(3, 8, 3), jseq.relu(), jseq.global_avg_pool2d(), jseq.linear(8, 2))
+    params = model.init(jax.random.key(0))
+    module = jseq.to_torch(model, params)
+    y = module(torch.ones(1, 3, 32, 32))
+    ```
     """
     torch = need("torch", "torch")
     check_layer(model, "to_torch(model, params, state)")
+    if spatial_dims not in (None, 0, 1, 2, 3):
+        raise ConversionError(f"expected spatial_dims to be 0, 1, 2, 3 or None, got {spatial_dims!r}.")
     state = () if state is None else state
     arrays = torch_state_dict(model, params, state)
     load_families()

@@ -130,7 +130,7 @@ def converter_of(layer: Layer) -> Converter:
         fix = "Give it a name with def. " if unnamed else ""
         name = "my_function" if unnamed else own
         raise ConversionError(f"no torch module is known for {values.function_name(target)}. {fix}Register one: "
-                              f"@jseq.to_torch_converter({name}) before a function (call) that returns a module.")  # fmt: skip
+                              f"@jseq.to_torch_converter({name}) on a function (call) that returns a module.")  # fmt: skip
     return CONVERTERS[target]
 
 
@@ -148,7 +148,7 @@ def convert(layer: Layer, params: Any, state: Any, have: Layout, name: str = "")
         if found.whole:
             return found.build(Call(layer, params, state, have))
         wants = found.wants(layer) if callable(found.wants) else found.wants
-        own = {None: have, FEATURES: 0}.get(wants, wants)
+        own: Layout = have if wants is None else 0 if wants == FEATURES else wants
         module = entered(built(found, Call(layer, params, state, own)), have, own)
         if wants == FEATURES:
             return left(module, 0, have), have

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jseq._combinators import graph as graphs
-from jseq._combinators import transformer, transformer_layers
+from jseq._combinators import sequence, transformer, transformer_layers
 from jseq._interop.extras import need
 from jseq._interop.to_torch.classes import Own, chained, made
 from jseq._interop.to_torch.layers import by_name, copied
@@ -111,10 +111,9 @@ def decoder_layer(call: Call, batch_first: bool = True) -> Any:
     return spread(layer_of(call, "TransformerDecoderLayer", own, batch_first))
 
 
-TORCHS = {
-    transformer.transformer_encoder: (transformer_layers.transformer_encoder_layer, encoder_layer, "TransformerEncoder"),
-    transformer.transformer_decoder: (transformer_layers.transformer_decoder_layer, decoder_layer, "TransformerDecoder"),
-}
+ENCODER = (transformer_layers.transformer_encoder_layer, encoder_layer, "TransformerEncoder")
+DECODER = (transformer_layers.transformer_decoder_layer, decoder_layer, "TransformerDecoder")
+TORCHS = {transformer.transformer_encoder: ENCODER, transformer.transformer_decoder: DECODER}
 
 
 @converter(*TORCHS, wants=0, whole=True)
@@ -188,3 +187,24 @@ def timed(call: Call) -> Any:
         return None
     module = build(part, False)
     return module if isinstance(module, tuple) else (module, 0)
+
+
+class Bidirectional(Own):
+    """A layer forwards and another backwards over time."""
+
+    def forward(self: Any, x: Any) -> Any:
+        ahead, back = self._modules["forward"](x), self._modules["backward"](x.flip(-2)).flip(-2)
+        if self.merge == "concatenate":
+            return need("torch", "torch").cat([ahead, back], -1)
+        if self.merge == "none":
+            return ahead, back
+        if self.merge == "multiply":
+            return ahead * back
+        return (ahead + back) / 2 if self.merge == "average" else ahead + back
+
+
+@converter(sequence.bidirectional, wants=0, whole=True)
+def bidirectional(call: Call) -> Any:
+    parts = Parts(call)
+    modules = {name: parts.convert(name, 0)[0] for name in parts}
+    return entered(made(Bidirectional, modules, merge=call.options["merge"]), call.spatial_dims, 0), 0

@@ -27,7 +27,9 @@ class Graph(Own):
         return last
 
     def extra_repr(self: Any) -> str:
-        return "\n".join(f"{value} = {path or ''}({', '.join(names)})" for value, (path, names, _) in self.steps.items())
+        return "\n".join(
+            f"{value} = {path or ''}({', '.join(names)})" for value, (path, names, _) in self.steps.items()
+        )
 
 
 def layer_at(layer: Layer, path: str) -> Layer:

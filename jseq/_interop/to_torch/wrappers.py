@@ -2,7 +2,20 @@
 
 from typing import Any
 
-from jseq._combinators import adapt, ensemble, layout, lora, packing, parametrize, paths, precision, sequence, spectral, streaming, tie
+from jseq._combinators import (
+    adapt,
+    ensemble,
+    layout,
+    lora,
+    packing,
+    parametrize,
+    paths,
+    precision,
+    sequence,
+    spectral,
+    streaming,
+    tie,
+)
 from jseq._interop.entries import entries_of, order_of
 from jseq._interop.extras import need
 from jseq._interop.leaves import Leaf
@@ -137,7 +150,7 @@ def spectrally_normed(call: Call) -> Any:
 
 
 REFUSED = {
-    lora.lora: "Merge the adapters first: jseq.to_torch(*jseq.merge_lora(model, params)).",
+    lora.lora: "Merge the adapters first: model, params = jseq.merge_lora(model, params).",
     parametrize.parametrize: "Put the computed weights in the params of the layer inside.",
     precision.in_dtype: "torch's modules compute in the dtype of their parameters: convert the layer inside, and call "
     "module.to(dtype).",
@@ -152,5 +165,3 @@ REFUSED = {
 @converter(*REFUSED, whole=True)
 def refused(call: Call) -> Any:
     raise ConversionError(f"has no torch module. {REFUSED[call.layer.constructor]}")
-
-
