@@ -129,14 +129,17 @@ def converter_of(layer: Layer) -> Converter:
         unnamed = "<" in own or not own
         fix = "Give it a name with def. " if unnamed else ""
         name = "my_function" if unnamed else own
-        raise ConversionError(f"no torch module is known for {values.function_name(target)}. {fix}Register one: "
-                              f"@jseq.to_torch_converter({name}) on a function (call) that returns a module.")  # fmt: skip
+        raise ConversionError(f"no torch module is known for {values.function_name(target)}. {fix}Register one: @jseq."
+                              f"to_torch_converter({name}) on a function (call) that returns a module.")  # fmt: skip
     return CONVERTERS[target]
 
 
 def wanted(layer: Layer) -> Layout | None:
     """The layout that a layer takes; None if it does not care."""
-    wants = converter_of(layer).wants
+    try:
+        wants = converter_of(layer).wants
+    except ConversionError:
+        return None  # the conversion raises it again, and knows the place
     wants = wants(layer) if callable(wants) else wants
     return None if wants == FEATURES else wants
 
