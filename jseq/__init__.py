@@ -90,6 +90,7 @@ from jseq._layers.adaptive_pooling import adaptive_avg_pool3d as adaptive_avg_po
 from jseq._layers.adaptive_pooling import adaptive_max_pool1d as adaptive_max_pool1d
 from jseq._layers.adaptive_pooling import adaptive_max_pool2d as adaptive_max_pool2d
 from jseq._layers.adaptive_pooling import adaptive_max_pool3d as adaptive_max_pool3d
+from jseq._layers.arithmetic import arithmetic as arithmetic
 from jseq._layers.attention import multihead_attention as multihead_attention
 from jseq._layers.average_pooling import avg_pool1d as avg_pool1d
 from jseq._layers.average_pooling import avg_pool2d as avg_pool2d

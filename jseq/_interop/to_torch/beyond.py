@@ -12,6 +12,7 @@ from jseq._interop.to_torch.layers import by_name, windowed
 from jseq._interop.to_torch.layouts import axis_in, one
 from jseq._interop.to_torch.registry import FEATURES, Call
 from jseq._interop.to_torch.rotation import angles
+from jseq._layers.arithmetic import OPERATIONS
 
 
 class Scale(Own):
@@ -35,6 +36,19 @@ def along_channels(call: Call) -> Any:
     name = "weight" if scales else "bias"
     module.register_parameter(name, parameter(call.size(name, 0)))
     return module
+
+
+class Arithmetic(Own):
+    """Combines every element with one number."""
+
+    def forward(self: Any, x: Any) -> Any:
+        compute = OPERATIONS[self.operation]
+        return compute(self.value, x) if self.reverse else compute(x, self.value)
+
+
+@by_name("arithmetic")
+def arithmetic(call: Call) -> Any:
+    return made(Arithmetic, **call.options)
 
 
 class GlobalPool(Own):
