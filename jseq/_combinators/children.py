@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jseq._core import calls
+from jseq._core import calls, sharing
 from jseq._core.watching import WATCH, step
 from jseq.core import Layer, as_layer, no_params
 from jseq.errors import CallError, LayerError, ParamsError, describe
@@ -22,6 +22,7 @@ class Child:
     layer: Layer
     fold: int | None  # None: the key is passed on as it is
     label: str
+    shared: bool = False  # whether enough equal layers stand beside it to trace them once
 
     def key(self, key: Any) -> Any:
         """The child's own key, if there is a key."""
@@ -45,7 +46,8 @@ class Child:
             key = self.key(key) if self.layer.uses_key else None
             with jax.named_scope(self.scope):
                 if WATCH.watcher is None:
-                    return calls.run_apply(self.layer, params, state, x, key, train, context)
+                    run = sharing.run_shared if self.shared else calls.run_apply
+                    return run(self.layer, params, state, x, key, train, context)
                 return step(self.name, self.layer, params, state, x, key, train, context)
         except Exception as error:
             self.note(error, x)
@@ -105,13 +107,15 @@ class Children:
         items = dict(layers) if isinstance(layers, Mapping) else {str(i): v for i, v in enumerate(layers)}
         seen: Counter[str] = Counter()
         self.children: list[Child] = []
-        for name, value in items.items():
+        made = {name: as_layer(value) for name, value in items.items()}
+        equal = Counter(made.values())
+        for name, child in made.items():
             check_name(name)
-            child = as_layer(value)
             stable = name if self.named else f"{child.name}:{seen[child.name]}"
             index = len(self.children)
             label = f'({index}) "{name}"' if self.named else f"({index})"
-            self.children.append(Child(name, child, stable_number(stable), label))
+            shared = equal[child] >= sharing.SHARED_FROM
+            self.children.append(Child(name, child, stable_number(stable), label, shared))
             seen[child.name] += 1
 
     def __iter__(self) -> Iterator[Child]:
