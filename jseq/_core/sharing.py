@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
+from jax.core import Tracer
 
 from jseq._core.calls import run_apply
 
@@ -19,7 +20,7 @@ SHARED_FROM = 4
 def run_shared(layer: "Layer", params: Any, state: Any, x: Any, key: Any, train: bool,
                context: Mapping[str, Any] | None) -> tuple[Any, Any]:  # fmt: skip
     """Does what `run_apply` does; while JAX traces, by a program that all equal layers share."""
-    if not isinstance(jax.tree.leaves(x)[0] if jax.tree.leaves(x) else x, jax.core.Tracer):
+    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
         return run_apply(layer, params, state, x, key, train, context)
     return program(layer, train)(params, state, x, key, context)
 
