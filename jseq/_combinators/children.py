@@ -79,6 +79,7 @@ class Children:
 
     Keys are stable: a named child's is folded from its name, a positional child's from its kind and
     its ordinal among its siblings of that kind. So inserting a relu changes no initial value.
+    The child called `main`, which a combinator always has, gets the key as it is: a fold takes 20 ms to compile.
 
     Example:
         >>> import jax, jseq
@@ -100,7 +101,7 @@ class Children:
         (2, 3)
     """
 
-    def __init__(self, layers: Mapping[str, Any] | Sequence[Any]):
+    def __init__(self, layers: Mapping[str, Any] | Sequence[Any], main: str | None = None):
         if len(layers) == 1 and not isinstance(layers, Mapping) and isinstance(layers[0], Mapping):
             layers = layers[0]
         self.named = isinstance(layers, Mapping)
@@ -115,7 +116,8 @@ class Children:
             index = len(self.children)
             label = f'({index}) "{name}"' if self.named else f"({index})"
             shared = equal[child] >= sharing.SHARED_FROM
-            self.children.append(Child(name, child, stable_number(stable), label, shared))
+            fold = None if name == main else stable_number(stable)
+            self.children.append(Child(name, child, fold, label, shared))
             seen[child.name] += 1
 
     def __iter__(self) -> Iterator[Child]:
