@@ -105,8 +105,8 @@ def taken_after(layer: Layer, params: Any, affine: Affine) -> tuple[Layer, Any] 
 def separable_after(layer: Layer, params: Any, affine: Affine) -> tuple[Layer, Any]:
     """`taken_after` of a depthwise-separable convolution: its second half takes the map."""
     depthwise, last = params["depthwise"], params["pointwise"]
-    weight = last["weight"]
-    made = taken_after(conv2d(*weight.shape[-2:], 1, bias="bias" in last), last, affine)
+    features, out = last["weight"].shape[-2:]
+    made = taken_after(conv2d(features, out, 1), last, affine)
     assert made is not None
     if "bias" in made[1] and "bias" not in depthwise:  # one argument decides on both biases
         depthwise = {**depthwise, "bias": jnp.zeros(depthwise["weight"].shape[-1:], depthwise["weight"].dtype)}
@@ -142,7 +142,9 @@ def pads_with_zeros(layer: Layer) -> bool:
     """Whether a convolution sees zeros around its input; other padding holds values of the input itself."""
     given, axes = layer.arguments, CONVOLUTIONS.index(layer.constructor) + 1
     window, strides, dilation = (per_axis(given[name], axes, name) for name in ("kernel_size", "stride", "dilation"))
-    return given["padding_mode"] == "zeros" and any(map(any, resolve_padding(given["padding"], window, strides, dilation)))
+    return given["padding_mode"] == "zeros" and any(
+        map(any, resolve_padding(given["padding"], window, strides, dilation))
+    )
 
 
 def with_weights(layer: Layer, params: Any, weight: Wide, shift: Wide | None) -> tuple[Layer, Any]:

@@ -72,6 +72,6 @@ def fuse(model: Layer, params: Any, state: Any = None) -> "Fused":
         error.name(model.brief)
         raise
     order = {place.path: i for i, place in reversed(list(enumerate(places(model))))}
-    rows = sorted(fuser.rows, key=lambda row: order[row.path])
+    rows = sorted(fuser.rows, key=lambda row: order.get(row.path, len(order)))
     before = fused.numbers(params), fused.numbers(state)
     return fused.Fused(made, new, None if state is None else after, tuple(rows), before)

@@ -7,22 +7,20 @@ from jseq._combinators.children import Children
 from jseq._combinators.dataflow import INPUT
 from jseq._combinators.graph import branch, parallel
 from jseq._combinators.sequential import sequential
-from jseq._layers.linear import identity
+from jseq._tools.pieces import Chain, Item, Trees, joined
 from jseq.core import Layer, rebuild
 
 if TYPE_CHECKING:
-    from jseq._tools.fusing import Chain, Fuser, Item
+    from jseq._tools.fusing import Fuser
 
-    Node = Item | Chain
-
-Trees = tuple[Layer, Any, Any]
+Node = Item | Chain
 Steps = dict[str, tuple[str, ...]]
 
 
 class Graph:
     """A graph taken apart: the layers that steps name, by their paths."""
 
-    def __init__(self, fuser: "Fuser", item: "Item"):
+    def __init__(self, fuser: "Fuser", item: Item):
         self.fuser, self.item = fuser, item
         self.steps: Steps = dict(item.layer.arguments["steps"])
         self.uses = Counter(name for name, *_ in self.steps.values())
@@ -30,22 +28,22 @@ class Graph:
         self.trees = self.opened(item.layer, item.params, item.state, "")
 
     def opened(self, layer: Layer, params: Any, state: Any, prefix: str) -> dict[str, Any]:
-        """The children of a container: nodes for those that steps name, dicts for containers of such, trees of others.
-        """
+        """The children of a container: nodes where steps name them, containers of such, and trees of others."""
         found: dict[str, Any] = {}
         for child, p, s in Children(layer.children).zip(params, state):
             path = prefix + child.name
             whole, inside = path in self.uses, any(name.startswith(path + ".") for name in self.uses)
             if whole and not inside:
-                place = f"{self.item.path}.{path}" if self.item.path else path
-                found[child.name] = self.nodes[path] = self.fuser.opened(child.layer, p, s, place)
+                found[child.name] = self.nodes[path] = self.fuser.opened(
+                    child.layer, p, s, joined(self.item.path, path)
+                )
             elif inside and not whole and child.layer.constructor in (sequential, branch, parallel):
                 found[child.name] = child.layer, self.opened(child.layer, p, s, path + ".")
             else:
                 found[child.name] = child.layer, p, s
         return found
 
-    def runs(self) -> list[list["Node"]]:
+    def runs(self) -> list[list[Node]]:
         """The nodes in runs, each applied to what the one before gives, which nothing else reads."""
         readers = Counter(value for _, *inputs in self.steps.values() for value in inputs)
         runs: list[list[Node]] = []
@@ -99,7 +97,7 @@ class Graph:
         return layer.constructor(*layers.values()), tuple(params.values()), tuple(state.values())
 
 
-def fused(fuser: "Fuser", item: "Item") -> Trees:
+def fused(fuser: "Fuser", item: Item) -> Trees:
     """A graph with its layers folded and steps of layers that are gone taken out."""
     graph = Graph(fuser, item)
     for run in graph.runs():
