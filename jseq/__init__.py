@@ -1,5 +1,6 @@
 """torch.nn.Sequential reborn for JAX: every layer is a pair of pure functions over explicit params."""
 
+from jseq import debug as debug
 from jseq import errors as errors
 from jseq import functional as functional
 from jseq._combinators.adapt import adapt as adapt
