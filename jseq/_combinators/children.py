@@ -9,8 +9,9 @@ from typing import Any
 import jax
 
 from jseq._core import calls, sharing
+from jseq._core.values import function_name
 from jseq._core.watching import WATCH, step
-from jseq.core import Layer, as_layer, no_params
+from jseq.core import Layer, as_layer, lift, no_params
 from jseq.errors import CallError, LayerError, ParamsError, describe
 
 
@@ -43,8 +44,8 @@ class Child:
               context: Mapping[str, Any] | None = None) -> tuple[Any, Any]:  # fmt: skip
         """Applies the child: `(y, state)`. The key is folded only if the child may use it."""
         try:
-            key = self.key(key) if self.layer.uses_key else None
             with jax.named_scope(self.scope):
+                key = self.key(key) if self.layer.uses_key else None
                 if WATCH.watcher is None:
                     run = sharing.run_shared if self.shared else calls.run_apply
                     return run(self.layer, params, state, x, key, train, context)
@@ -187,8 +188,10 @@ class Children:
 
 
 def scope_of(name: str, layer: Layer) -> str:
-    """The name of a child in profiles; a number says nothing without the kind."""
-    return f"{name}.{layer.name}" if name.isdigit() else name or layer.name
+    """The name of a child in profiles; a number says nothing without the kind, or the name of a lifted function."""
+    kind = function_name(layer.arguments["function"]).rpartition(".")[2] if layer.constructor is lift else layer.name
+    kind = kind if kind.isidentifier() else layer.name
+    return f"{name}.{kind}" if name.isdigit() else name or kind
 
 
 def check_name(name: Any) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
-from jax.core import Tracer
 
 from jseq._core.calls import run_apply
 
@@ -20,9 +19,14 @@ SHARED_FROM = 4
 def run_shared(layer: "Layer", params: Any, state: Any, x: Any, key: Any, train: bool,
                context: Mapping[str, Any] | None) -> tuple[Any, Any]:  # fmt: skip
     """Does what `run_apply` does; while JAX traces, by a program that all equal layers share."""
-    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
+    if not any(map(is_traced, jax.tree.leaves(x))):
         return run_apply(layer, params, state, x, key, train, context)
     return program(layer, train)(params, state, x, key, context)
+
+
+def is_traced(leaf: Any) -> bool:
+    """Whether an array stands for a value that is not known yet: what has values can tell when they are ready."""
+    return isinstance(leaf, jax.Array) and not hasattr(leaf, "is_ready")
 
 
 @functools.lru_cache(maxsize=1024)
