@@ -1,0 +1,120 @@
+"""What is measured: sizes, data, and the initial values that every library starts from. numpy alone.
+
+The trees of initial values are those of `libraries/hand.py`; the others lay the same numbers out in their own way.
+"""
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Mlp(NamedTuple):
+    """Dense layers with ReLU between them."""
+
+    features: tuple[int, ...]
+    batch: int
+
+
+class Cnn(NamedTuple):
+    """conv-BN-ReLU, max pool, two more conv-BN-ReLU, average pool, dropout, dense."""
+
+    channels: tuple[int, ...] = (3, 32, 64, 128)
+    size: int = 32
+    classes: int = 10
+    p: float = 0.5
+    batch: int = 64
+
+
+class Gpt(NamedTuple):
+    """A decoder of pre-norm blocks: causal attention and an exact-GELU feed-forward of four times the width.
+
+    Learned positions; the head is the transposed embedding; dropout after the attention and after the feed-forward
+    of each block (none on the weights of the softmax).
+    """
+
+    vocabulary: int = 1024
+    length: int = 128
+    features: int = 256
+    heads: int = 8
+    depth: int = 12
+    p: float = 0.1
+    batch: int = 8
+
+
+class Chain(NamedTuple):
+    """Equal residual blocks x + dense(gelu(dense(layer_norm(x)))), on a loss of squares."""
+
+    depth: int
+    features: int = 64
+    batch: int = 32
+
+
+WORKLOADS: dict[str, Any] = {
+    "tiny_mlp": Mlp((32, 64, 64, 10), 32),
+    "mlp": Mlp((784, 2048, 2048, 10), 256),
+    "cnn": Cnn(),
+    "transformer": Gpt(),
+    "gpt2": Gpt(50257, 1024, 768, 12, 12, 0.1, 1),
+    "ensemble": Mlp((128, 256, 256, 10), 64),
+}
+TIMED = ("tiny_mlp", "mlp", "cnn", "transformer", "ensemble", "vmap")
+MEMBERS = 8  # of the ensemble: so many MLPs side by side, all given the same batch
+RATE = 0.01  # of plain stochastic gradient descent, in every training step
+
+
+def size_of(workload: str) -> Any:
+    """The sizes of a workload; `chain:32` is 32 blocks deep, `vmap` is the CNN evaluated image by image."""
+    name, _, depth = workload.partition(":")
+    if name == "chain":
+        return Chain(int(depth))
+    return WORKLOADS["cnn" if name == "vmap" else name]
+
+
+def batch_of(workload: str) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of one batch: the same numbers everywhere, images channels-last."""
+    size, draw = size_of(workload), np.random.default_rng(0)
+    if isinstance(size, Gpt):
+        tokens = draw.integers(0, size.vocabulary, (2, size.batch, size.length))
+        return tokens[0].astype(np.int32), tokens[1].astype(np.int32)
+    if isinstance(size, Chain):
+        x, y = draw.normal(size=(2, size.batch, size.features))
+        return x.astype(np.float32), y.astype(np.float32)
+    shape = (size.features[0],) if isinstance(size, Mlp) else (size.size, size.size, size.channels[0])
+    classes = size.features[-1] if isinstance(size, Mlp) else size.classes
+    x = draw.normal(size=(size.batch, *shape)).astype(np.float32)
+    return x, draw.integers(0, classes, size.batch).astype(np.int32)
+
+
+def values_of(workload: str) -> Any:
+    """Initial values: a tree of dicts and lists of float32 arrays, JAX-shaped (in, out), (h, w, in, out)."""
+    size, draw = size_of(workload), np.random.default_rng(1)
+
+    def normal(*shape: int, scale: float, mean: float = 0.0) -> np.ndarray:
+        return (mean + scale * draw.standard_normal(shape, np.float32)).astype(np.float32)
+
+    def dense(*shape: int) -> dict[str, np.ndarray]:
+        return {"weight": normal(*shape, scale=np.prod(shape[:-1]) ** -0.5), "bias": normal(shape[-1], scale=0.1)}
+
+    def norm(features: int) -> dict[str, np.ndarray]:
+        return {"weight": normal(features, scale=0.1, mean=1), "bias": normal(features, scale=0.1)}
+
+    def dense_chain(features: tuple[int, ...]) -> list[Any]:
+        return [dense(a, b) for a, b in pairwise(features)]
+
+    if isinstance(size, Mlp):
+        members = [dense_chain(size.features) for _ in range(MEMBERS if workload == "ensemble" else 1)]
+        return members if workload == "ensemble" else members[0]
+    if isinstance(size, Cnn):
+        convs = [{"conv": dense(3, 3, a, b), "norm": norm(b)} for a, b in pairwise(size.channels)]
+        return {"convs": convs, "head": dense(size.channels[-1] * (size.size // 4) ** 2, size.classes)}
+    d = size.features
+    if isinstance(size, Chain):
+        return [{"norm": norm(d), "up": dense(d, 4 * d), "down": dense(4 * d, d)} for _ in range(size.depth)]
+    attend = ("query", "key", "value", "out")
+    blocks = [
+        {"norm1": norm(d), **{name: dense(d, d) for name in attend},
+         "norm2": norm(d), "up": dense(d, 4 * d), "down": dense(4 * d, d)} for _ in range(size.depth)
+    ]  # fmt: skip
+    embeddings = {name: normal(n, d, scale=0.02) for name, n in (("embed", size.vocabulary), ("place", size.length))}
+    return {**embeddings, "blocks": blocks, "norm": norm(d)}
