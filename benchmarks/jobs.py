@@ -48,14 +48,14 @@ def loss_of(workload: str) -> Callable[[Any, Any], Any]:
 
 def is_random(workload: str) -> bool:
     """Whether the workload has dropout."""
-    return workload in ("cnn", "transformer", "gpt2")
+    return workload in ("cnn", "vmap", "transformer", "gpt2")
 
 
 def count(params: Any) -> int:
     """How many numbers a tree holds."""
     import jax
 
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
+    return sum(getattr(leaf, "size", 0) for leaf in jax.tree.leaves(params))
 
 
 def jax_batch(workload: str) -> tuple[Any, Any]:
@@ -72,21 +72,19 @@ def descend(params: Any, grads: Any) -> Any:
     return jax.tree.map(lambda p, g: p - workloads.RATE * g, params, grads)
 
 
-def functional(workload: str, apply: Apply, params: Any, state: Any = (), by_hand: bool = False) -> Job:
+def functional(
+    workload: str, apply: Apply, params: Any, state: Any = (), *, by_hand: bool = False, batch: Any = None
+) -> Job:
     """The job of a library whose models are functions of params and state: `jax.jit`, `jax.value_and_grad`, optax.
 
     The key of a step is folded inside from the number of steps taken, for those workloads that draw. An ensemble's
-    `apply` is that of all members; `vmap` evaluates with `jax.vmap` over the examples.
+    `apply` is that of all members.
     """
     import jax
 
-    x, y = jax_batch(workload)
-    loss, random = loss_of(workload), is_random(workload)
+    x, y = batch or jax_batch(workload)
+    objective, random = whole(apply, workload), is_random(workload)
     start, update = (lambda params: (), by_hand_update) if by_hand else optax_sgd()
-
-    def objective(params: Any, state: Any, x: Any, y: Any, key: Any) -> Any:
-        out, state = apply(params, state, x, key, True)
-        return loss(out, y) if workload != "ensemble" else jax.vmap(loss, (0, None))(out, y).sum(), state
 
     def step(carry: Any, x: Any, y: Any) -> Any:
         params, state, memory, *taken = carry
@@ -95,12 +93,21 @@ def functional(workload: str, apply: Apply, params: Any, state: Any = (), by_han
         params, memory = update(params, grads, memory)
         return (params, state, memory, *(i + 1 for i in taken)), value
 
+    carry = (params, state, start(params), *([jax.numpy.int32(0)] if random else []))
+    return carrying(jax.jit(step), carry, x, y, evaluation(workload, apply), lambda carry: carry[:2])
+
+
+def evaluation(workload: str, apply: Apply) -> Callable[[Any, Any, Any], Any]:
+    """The jitted evaluation `y = f(params, state, x)`; for `vmap`, of images one by one, each a batch of one."""
+    import jax
+
     def evaluate(params: Any, state: Any, x: Any) -> Any:
         return apply(params, state, x, None, False)[0]
 
-    forward = jax.jit(jax.vmap(evaluate, (None, None, 0)) if workload == "vmap" else evaluate)
-    carry = (params, state, start(params), *([jax.numpy.int32(0)] if random else []))
-    return carrying(jax.jit(step), carry, x, y, forward, lambda carry: carry[:2])
+    def one(params: Any, state: Any, x: Any) -> Any:
+        return evaluate(params, state, x[None])[0]
+
+    return jax.jit(jax.vmap(one, (None, None, 0)) if workload == "vmap" else evaluate)
 
 
 def carrying(step: Any, carry: Any, x: Any, y: Any, forward: Any, parts: Callable[[Any], tuple[Any, ...]]) -> Job:
@@ -137,6 +144,19 @@ def optax_sgd() -> tuple[Any, Any]:
         return optax.apply_updates(params, updates), memory
 
     return optimiser.init, update
+
+
+def whole(apply: Apply, workload: str) -> Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]:
+    """The objective of a workload: `loss, state = f(params, state, x, y, key)`; an ensemble's is the members' sum."""
+    import jax
+
+    loss = loss_of(workload)
+
+    def objective(params: Any, state: Any, x: Any, y: Any, key: Any) -> tuple[Any, Any]:
+        out, state = apply(params, state, x, key, True)
+        return (jax.vmap(loss, (0, None))(out, y).sum() if workload == "ensemble" else loss(out, y)), state
+
+    return objective
 
 
 def stacked_members(trees: list[Any]) -> Any:

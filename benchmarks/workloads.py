@@ -118,3 +118,31 @@ def values_of(workload: str) -> Any:
     ]  # fmt: skip
     embeddings = {name: normal(n, d, scale=0.02) for name, n in (("embed", size.vocabulary), ("place", size.length))}
     return {**embeddings, "blocks": blocks, "norm": norm(d)}
+
+
+def in_order(workload: str, fused: bool = False, channels_first: bool = False) -> list[Any]:
+    """The initial values layer by layer, as a forward pass meets them: dicts of weight and bias, or one embedding.
+
+    Args:
+        workload: its name.
+        fused: whether one layer makes queries, keys and values.
+        channels_first: whether the head of the CNN sees (channels, h, w) flattened.
+    """
+    size, values = size_of(workload), values_of(workload)
+    if isinstance(size, Cnn):
+        head = values["head"]
+        if channels_first:
+            rows = head["weight"].reshape(size.size // 4, size.size // 4, size.channels[-1], -1)
+            head = {**head, "weight": rows.transpose(2, 0, 1, 3).reshape(head["weight"].shape)}
+        return [*[p[name] for p in values["convs"] for name in ("conv", "norm")], head]
+    if isinstance(size, Chain):
+        return [b[name] for b in values for name in ("norm", "up", "down")]
+    if isinstance(size, Mlp):
+        return values
+    layers: list[Any] = [values["embed"], values["place"]]
+    for b in values["blocks"]:
+        parts = [b[name] for name in ("query", "key", "value")]
+        if fused:
+            parts = [{kind: np.concatenate([p[kind] for p in parts], -1) for kind in ("weight", "bias")}]
+        layers += [b["norm1"], *parts, b["out"], b["norm2"], b["up"], b["down"]]
+    return [*layers, values["norm"]]

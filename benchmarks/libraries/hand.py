@@ -70,7 +70,6 @@ def mlp(params: Any, state: Any, x: Any, key: Any, train: bool) -> tuple[Any, An
 
 
 def cnn(params: Any, state: Any, x: Any, key: Any, train: bool) -> tuple[Any, Any]:
-    x = x.reshape(-1, *x.shape[-3:])  # one image is a batch of one
     new: list[Any] = []
     for i, (p, s) in enumerate(zip(params["convs"], state, strict=True)):
         x, s = batch_norm(p["norm"], s, conv(p["conv"], x), train)

@@ -35,7 +35,7 @@ class Cnn(nn.Module):
                 x = nn.max_pool(x, (2, 2), (2, 2))
         x = nn.avg_pool(x, (2, 2), (2, 2))
         x = nn.Dropout(self.size.p, deterministic=not train)(x)
-        return nn.Dense(self.size.classes)(x.reshape(*x.shape[:-3], -1))
+        return nn.Dense(self.size.classes)(x.reshape(x.shape[0], -1))
 
 
 class Feed(nn.Module):
@@ -171,23 +171,16 @@ def job(workload: str, variant: str) -> jobs.Job:
     apply = jobs.over_members(apply) if workload == "ensemble" else apply
     if variant != "linen":
         return jobs.functional(workload, apply, params, stats)
-    loss = jobs.loss_of(workload)
+    objective = jobs.whole(apply, workload)
 
     def step(state: TrainState, x: Any, y: Any) -> tuple[TrainState, Any]:
         key = jax.random.fold_in(jax.random.key(0), state.step) if jobs.is_random(workload) else None
-
-        def objective(params: Any) -> tuple[Any, Any]:
-            out, stats = apply(params, state.batch_stats, x, key, True)
-            return loss(out, y) if workload != "ensemble" else jax.vmap(loss, (0, None))(out, y).sum(), stats
-
-        (value, stats), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        differentiate = jax.value_and_grad(objective, has_aux=True)
+        (value, stats), grads = differentiate(state.params, state.batch_stats, x, y, key)
         return state.apply_gradients(grads=grads).replace(batch_stats=stats), value
 
-    def evaluate(params: Any, stats: Any, x: Any) -> Any:
-        return apply(params, stats, x, None, False)[0]
-
     state = TrainState.create(apply_fn=model.apply, params=params, tx=optax.sgd(workloads.RATE), batch_stats=stats)
-    forward = jax.jit(jax.vmap(evaluate, (None, None, 0)) if workload == "vmap" else evaluate)
+    forward = jobs.evaluation(workload, apply)
     return jobs.carrying(jax.jit(step), state, x, y, forward, lambda state: (state.params, state.batch_stats))
 
 

@@ -83,24 +83,6 @@ def model_of(workload: str) -> nn.Module:
     return kinds[type(size)](size)
 
 
-def order(workload: str, values: Any) -> list[Any]:
-    """The values that all start from, in the order of `parameters()`: arrays JAX-shaped, or pairs of them."""
-    size = workloads.size_of(workload)
-    if isinstance(size, workloads.Cnn):
-        head = values["head"]
-        rows = head["weight"].reshape(size.size // 4, size.size // 4, size.channels[-1], -1)
-        flat = rows.transpose(2, 0, 1, 3).reshape(head["weight"].shape)  # torch flattens (channels, h, w)
-        return [*[p[name] for p in values["convs"] for name in ("conv", "norm")], {**head, "weight": flat}]
-    if isinstance(size, workloads.Gpt):
-        layers: list[Any] = [values["embed"], values["place"]]
-        for b in values["blocks"]:
-            parts = [b[name] for name in ("query", "key", "value")]
-            fused = {kind: np.concatenate([p[kind] for p in parts], -1) for kind in ("weight", "bias")}
-            layers += [b["norm1"], fused, b["out"], b["norm2"], b["up"], b["down"]]
-        return [*layers, values["norm"]]
-    return [b[name] for b in values for name in ("norm", "up", "down")] if isinstance(size, workloads.Chain) else values
-
-
 def fill(model: nn.Module, layers: list[Any]) -> None:
     """Copies the values in: linear weights transposed, convolutions to (out, in, h, w)."""
     arrays: list[Any] = []
@@ -134,7 +116,7 @@ def job(workload: str, variant: str) -> jobs.Job:
     if workload == "ensemble":
         return ensemble(x, y)
     model, loss = model_of(workload), objective(workload, y)
-    fill(model, order(workload, workloads.values_of(workload)))
+    fill(model, workloads.in_order(workload, fused=True, channels_first=True))
     model.to(DEVICE, memory_format=torch.channels_last if "channels-last" in variant else torch.preserve_format)
     optimiser = torch.optim.SGD(model.parameters(), workloads.RATE)
     trained = torch.compile(model) if "compile" in variant else model
