@@ -53,16 +53,29 @@ class Worker:
         self.library = importlib.import_module(f"benchmarks.libraries.{library}")
         self.imported = peak()
         self.jobs: dict[str, Any] = {}
+        self.warmed = False
 
     def variants(self) -> dict[str, Any]:
         """What this library has, and for which workloads."""
         return {name: list(workloads) for name, workloads in self.library.VARIANTS.items()}
 
+    def warm(self) -> None:
+        """Traces a small model once, so that what a first use imports and reads is not taken for tracing."""
+        if not self.warmed:
+            self.warmed = True
+            job = self.library.job("tiny_mlp", next(iter(self.library.VARIANTS)))
+            if job.lower is not None:
+                job.lower()
+
     def prepare(self, workload: str, variant: str, outputs: str | None = None) -> dict[str, Any]:
         """Builds a job, compiles it apart where that can be, writes the first output, and takes three steps."""
+        self.warm()
         job = self.library.job(workload, variant)
         facts: dict[str, Any] = {"parameters": int(job.parameters), "note": job.note}
         if job.lower is not None:
+            import jax
+
+            jax.clear_caches()  # what another variant has traced must not help this one
             start = time.perf_counter()
             traced = job.lower()
             facts["trace"] = time.perf_counter() - start
