@@ -21,6 +21,8 @@ PIP = $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 CACHED = JAX_COMPILATION_CACHE_DIR="$(JAX_COMPILATION_CACHE_DIR)" \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=$(JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS) \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=$(JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES)
+PYTEST = quicker=$$( (XLA_FLAGS=$(QUICKER) $(BIN)/python -c "import jax; jax.devices()" && echo $(QUICKER)) 2>/dev/null ); \
+	$(CACHED) XLA_FLAGS="$(QUICK) $$quicker $(XLA_FLAGS)" $(BIN)/python -m pytest -q -n $(WORKERS)
 
 .PHONY: help demo test lint types format docs parity bench clean
 .DEFAULT_GOAL := help
@@ -32,9 +34,7 @@ demo: $(VENV)/.installed-examples  ## trains a network on handwritten digits and
 	$(BIN)/python examples/digits_cnn.py
 
 test: $(VENV)/.installed-test  ## runs the everyday test suite (no torch needed)
-	quicker=$$( (XLA_FLAGS=$(QUICKER) $(BIN)/python -c "import jax; jax.devices()" && echo $(QUICKER)) 2>/dev/null ); \
-	$(CACHED) XLA_FLAGS="$(QUICK) $$quicker $(XLA_FLAGS)" \
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(PYTEST) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff: rules and formatting
 	$(BIN)/ruff check .
@@ -52,9 +52,9 @@ docs: $(VENV)/.installed-docs  ## builds docs/_build/html; a warning is an error
 	@echo "The pages are in docs/_build/html/index.html"
 
 parity: $(VENV)/.installed-torch  ## holds every layer against torch itself, and against onnxruntime
-	$(CACHED) $(BIN)/python -m pytest -q -n $(WORKERS) tests/test_parity.py tests/test_weights_torch.py tests/test_torch_table.py \
-	tests/test_weight_norms_torch.py tests/test_architectures.py tests/test_from_torch.py tests/test_orbax.py \
-	tests/test_onnx.py -k "not stored" $(PYTEST_ARGS)
+	$(PYTEST) tests/test_parity.py tests/test_weights_torch.py tests/test_torch_table.py \
+	tests/test_weight_norms_torch.py tests/test_architectures.py tests/test_from_torch.py tests/test_to_torch.py \
+	tests/test_orbax.py tests/test_onnx.py tests/test_command_line.py -k "not stored" $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-peers  ## times jseq beside its peers; BENCH_ARGS="--only cnn --libraries jseq,linen --rounds 3"
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

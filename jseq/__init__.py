@@ -51,6 +51,8 @@ from jseq._interop.from_torch import from_torch as from_torch
 from jseq._interop.onnx.model import to_onnx as to_onnx
 from jseq._interop.onnx.registry import onnx_emitter as onnx_emitter
 from jseq._interop.stax import from_stax as from_stax
+from jseq._interop.to_torch.model import to_torch as to_torch
+from jseq._interop.to_torch.registry import to_torch_converter as to_torch_converter
 from jseq._interop.torch_registry import torch_converter as torch_converter
 from jseq._interop.weights import load_torch_state_dict as load_torch_state_dict
 from jseq._interop.weights import torch_state_dict as torch_state_dict
@@ -88,6 +90,7 @@ from jseq._layers.adaptive_pooling import adaptive_avg_pool3d as adaptive_avg_po
 from jseq._layers.adaptive_pooling import adaptive_max_pool1d as adaptive_max_pool1d
 from jseq._layers.adaptive_pooling import adaptive_max_pool2d as adaptive_max_pool2d
 from jseq._layers.adaptive_pooling import adaptive_max_pool3d as adaptive_max_pool3d
+from jseq._layers.arithmetic import arithmetic as arithmetic
 from jseq._layers.attention import multihead_attention as multihead_attention
 from jseq._layers.average_pooling import avg_pool1d as avg_pool1d
 from jseq._layers.average_pooling import avg_pool2d as avg_pool2d
@@ -186,6 +189,18 @@ from jseq._layers.vision import pixel_unshuffle as pixel_unshuffle
 from jseq._layers.vision import unfold as unfold
 from jseq._tools.config import from_config as from_config
 from jseq._tools.config import to_config as to_config
+from jseq._tools.intermediates import intermediates as intermediates
+from jseq._tools.saving import load as load
+from jseq._tools.saving import load_params as load_params
+from jseq._tools.saving import save as save
+from jseq._tools.saving import save_params as save_params
+from jseq._tools.selection import count as count
+from jseq._tools.selection import label as label
+from jseq._tools.selection import map_at as map_at
+from jseq._tools.selection import mask as mask
+from jseq._tools.selection import merge as merge
+from jseq._tools.selection import partition as partition
+from jseq._tools.summary import summary as summary
 from jseq.core import Layer as Layer
 from jseq.core import layer as layer
 from jseq.core import lift as lift

@@ -57,6 +57,10 @@ class CallError(LayerError, TypeError):
     """A call that cannot work: a missing key, a state that is not threaded, an unknown keyword."""
 
 
+class SelectionError(LayerError, ValueError):
+    """A pattern, a kind of layer or a predicate that selects nothing."""
+
+
 class ConversionError(LayerError, ValueError):
     """A model of another library, or for one, that has no equivalent there."""
 

@@ -204,6 +204,26 @@ class OnlyInTraining(nn.Module):
         return torch.relu(x) if self.training else x
 
 
+class Flags(nn.Module):
+    def forward(self, x):
+        return x * True
+
+
+class Squeezes(nn.Module):
+    def forward(self, x):
+        return x.squeeze()
+
+
+class Pieces(nn.Module):
+    def forward(self, x):
+        return torch.relu(torch.chunk(x, 2, 1))
+
+
+class Uneven(nn.Module):
+    def forward(self, x):
+        return x.split([1, 2])[0]
+
+
 class Sorts(nn.Module):
     def forward(self, x):
         return torch.sort(x)
@@ -222,7 +242,11 @@ def hooked():
         (lambda: nn.Sequential(nn.ReLU(), nn.AdaptiveLogSoftmaxWithLoss(4, 6, [2])),
          r'AdaptiveLogSoftmaxWithLoss at "1": no jseq layer is known for torch.nn.modules.adaptive.*Register one: '
          r"@jseq.torch_converter\(AdaptiveLogSoftmaxWithLoss\)"),
-        (lambda: nn.Sequential(Swish(1.0)), "Swish, step 'mul': only arrays are combined"),
+        (lambda: nn.Sequential(Swish(1.0)), "Swish, step 'special_expit': no jseq layer is known for the function"),
+        (Flags, "step 'mul': only arrays and numbers are combined"),
+        (Squeezes, r"squeeze without an axis depends .* x.squeeze\(-1\)"),
+        (Pieces, r"the pieces of chunk are taken one by one: a, b = x.chunk\(2, 1\)"),
+        (Uneven, r"step 'split': split\(\[1, 2\], 0\) is not converted; pieces of one size are"),
         (Own, "step 'scale': its forward uses the parameter 'scale' itself"),
         (Drops, "step 'dropout': it drops in evaluation too"),
         (Branches, "torch.fx cannot trace its forward: .*torch_converter"),

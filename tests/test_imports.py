@@ -18,7 +18,7 @@ FLOORS = [
     {"_layers"},
     {"_combinators"},
     {"_tools", "_interop"},
-    {"__init__"},
+    {"__init__", "__main__"},
 ]
 PACKAGES = {"_core", "_layers", "_combinators", "_tools", "_interop"}
 ALWAYS = {"jax", "numpy", "jseq"}  # jaxlib comes with jax; the standard library is free

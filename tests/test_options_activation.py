@@ -19,6 +19,8 @@ TABLE = [
     ("threshold(1.0)", "missing a required argument: 'value'"),
     ("elu(beta=1.0)", "unexpected keyword argument 'beta'"),
     ("relu(inplace=True)", "'inplace'"),
+    ("arithmetic('multiplied', 2)", "subtract, multiply, divide, power, got 'multiplied'. Did you mean 'multiply'?"),
+    ("arithmetic('add', True)", "expected value to be a number, got True"),
 ]
 
 

@@ -48,9 +48,9 @@ def test_a_frozen_layer_has_the_initial_values_of_the_layer():
         (lambda: jseq.spectral_norm(CHAIN, "0.weight", eps=0.0), "expected eps above 0, got 0.0"),
         (lambda: jseq.lora(CHAIN, 0), "rank must be a whole number of at least 1, got 0"),
         (lambda: jseq.lora(CHAIN, 2, 0), "expected alpha to be a number above 0, or None for the rank, got 0"),
-        (lambda: jseq.lora(CHAIN, 2, select="**/wight"), "no weight of two axes matches '**/wight'. There are: "
+        (lambda: jseq.lora(CHAIN, 2, select="**/wight"), "matches '**/wight'. Did you mean '**/weight'? There are: "
          "0.weight, 2.weight"),
-        (lambda: jseq.lora(CHAIN, 2, select="2.weigt"), "no parameter is called '2.weigt'. Did you mean '2.weight'?"),
+        (lambda: jseq.lora(CHAIN, 2, select="2.weigt"), "matches '2.weigt'. Did you mean '2.weight'?"),
         (lambda: jseq.lora(CHAIN, 2, select="0.bias"), "expected weights of two axes, got float32[6] at '0.bias'"),
         (lambda: jseq.tie(LANGUAGE, "0.weight", "3.weight"), "'3.weight'. Did you mean"),
         (lambda: jseq.tie(LANGUAGE, "0.weight", "0.weight"), "expected two places to tie, got '0.weight' twice"),

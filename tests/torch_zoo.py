@@ -193,6 +193,35 @@ class Block(nn.Module):
         return x + self.mlp(self.ln2(x))
 
 
+class Arithmetic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.scale = nn.Linear(5, 6), 0.5
+
+    def forward(self, x):
+        a, b = self.fc(x).chunk(2, dim=1)
+        g = torch.sigmoid(a) * b * self.scale + 1
+        h = (1 - g) / 2 - b**2
+        y = -h + torch.exp(a) / (2 + a.abs())
+        first, middle, last = y.split(1, dim=-1)
+        last = last - 2.0 * first
+        last *= 3
+        return torch.cat([first, middle.squeeze(1).unsqueeze(-1), last], 1)
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.out = nn.Linear(4, 1)
+
+    def forward(self, x):
+        x, gate = torch.chunk(0.5 * self.conv(x), 2, 1)
+        top, bottom = torch.split(x * torch.sigmoid(gate).square(), 2, dim=2)
+        return self.out(self.pool(top - bottom).squeeze(-1).squeeze(-1)).squeeze(1)
+
+
 def vgg11():
     cfg = [4, "M", 8, "M", 8, 8, "M", 16, 16, "M", 16, 16, "M"]
     layers = []
@@ -264,6 +293,8 @@ ZOO = {
     "last": (Last, r(3, 7, 6)),
     "unet": (UNet, r(2, 3, 8, 8)),
     "densenet": (Dense, r(2, 3, 6, 6)),
+    "arithmetic": (Arithmetic, r(4, 5)),
+    "gated": (Gated, r(2, 3, 6, 6)),
     "transformer block": (lambda: Block(8, 2), r(2, 5, 8)),
     "encoder": (
         lambda: nn.TransformerEncoder(

@@ -8,7 +8,8 @@ from typing import Any
 
 import jax
 
-from jseq._core import calls
+from jseq._core import calls, sharing
+from jseq._core.watching import WATCH, step
 from jseq.core import Layer, as_layer, no_params
 from jseq.errors import CallError, LayerError, ParamsError, describe
 
@@ -21,6 +22,7 @@ class Child:
     layer: Layer
     fold: int | None  # None: the key is passed on as it is
     label: str
+    shared: bool = False  # whether enough equal layers stand beside it to trace them once
 
     def key(self, key: Any) -> Any:
         """The child's own key, if there is a key."""
@@ -43,7 +45,10 @@ class Child:
         try:
             key = self.key(key) if self.layer.uses_key else None
             with jax.named_scope(self.scope):
-                return calls.run_apply(self.layer, params, state, x, key, train, context)
+                if WATCH.watcher is None:
+                    run = sharing.run_shared if self.shared else calls.run_apply
+                    return run(self.layer, params, state, x, key, train, context)
+                return step(self.name, self.layer, params, state, x, key, train, context)
         except Exception as error:
             self.note(error, x)
             raise
@@ -51,7 +56,7 @@ class Child:
     @property
     def scope(self) -> str:
         """The name in profiles and in compiled code: `3.linear`, `encoder`."""
-        return f"{self.name}.{self.layer.name}" if self.name.isdigit() else self.name or self.layer.name
+        return scope_of(self.name, self.layer)
 
     def note(self, error: Exception, x: Any) -> None:
         """Adds this level to the path of an error."""
@@ -102,13 +107,15 @@ class Children:
         items = dict(layers) if isinstance(layers, Mapping) else {str(i): v for i, v in enumerate(layers)}
         seen: Counter[str] = Counter()
         self.children: list[Child] = []
-        for name, value in items.items():
+        made = {name: as_layer(value) for name, value in items.items()}
+        equal = Counter(made.values())
+        for name, child in made.items():
             check_name(name)
-            child = as_layer(value)
             stable = name if self.named else f"{child.name}:{seen[child.name]}"
             index = len(self.children)
             label = f'({index}) "{name}"' if self.named else f"({index})"
-            self.children.append(Child(name, child, stable_number(stable), label))
+            shared = equal[child] >= sharing.SHARED_FROM
+            self.children.append(Child(name, child, stable_number(stable), label, shared))
             seen[child.name] += 1
 
     def __iter__(self) -> Iterator[Child]:
@@ -175,6 +182,11 @@ class Children:
             params.append(p)
             states.append(s)
         return self.join(params), self.join(states)
+
+
+def scope_of(name: str, layer: Layer) -> str:
+    """The name of a child in profiles; a number says nothing without the kind."""
+    return f"{name}.{layer.name}" if name.isdigit() else name or layer.name
 
 
 def check_name(name: Any) -> None:

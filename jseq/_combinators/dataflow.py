@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jseq._combinators.children import Child, Children, stable_number
-from jseq._core import calls
+from jseq._core import calls, watching
 from jseq.core import Layer, layer
 from jseq.errors import CallError, OptionError, describe, near_misses
 
@@ -155,7 +155,7 @@ def run(
         y, ss[index] = child.apply(ps[index], ss[index], x, key=key, train=train, context=context)
         return y, children.join(ss)
     own = child.key(key) if child.layer.uses_key else None
-    with jax.named_scope(child.scope):
+    with jax.named_scope(child.scope), watching.inside(child.name):
         try:
             inside = Children(child.layer.children)  # pyright: ignore[reportArgumentType]
             y, ss[index] = run(inside, path[1:], ps[index], ss[index], x, own, train, context)

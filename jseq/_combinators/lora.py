@@ -86,13 +86,12 @@ def chosen(base: Any, patterns: tuple[str, ...]) -> list[str]:
     matrices = [path for path, leaf in leaves.items() if len(leaf.shape) == 2]
     found: list[str] = []
     for pattern in patterns:
-        if pattern in leaves and pattern not in matrices:
-            raise OptionError(f"expected weights of two axes, got {describe(leaves[pattern])} at {pattern!r}.")
-        if "*" not in pattern:
-            paths.get(base, ".".join(pattern.split("/")), OptionError)
         matched = paths.matching(matrices, pattern)
+        others = paths.matching(leaves, pattern)
+        if others and not matched:
+            raise OptionError(f"expected weights of two axes, got {describe(leaves[others[0]])} at {others[0]!r}.")
         if not matched:
-            raise OptionError(f"no weight of two axes matches {pattern!r}. There are: {', '.join(matrices) or 'none'}.")
+            raise OptionError(f"no weight of two axes matches {pattern!r}.{paths.hint(matrices, pattern)}")
         found += [path for path in matched if path not in found]
     return found
 

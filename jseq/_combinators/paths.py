@@ -1,5 +1,6 @@
 """Leaves of params by their paths, dotted as in torch's state dicts: `0.weight`, `encoder.layers.0.linear1.weight`."""
 
+import difflib
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -111,10 +112,31 @@ def check_declared(layer: Layer, paths: Iterable[str]) -> None:
 def matching(paths: Iterable[str], pattern: str) -> list[str]:
     """The paths that a pattern names: `*` within one name, `**` over any number of names, `.` or `/` between.
 
+    A pattern that names a container, as a layer's dict of params is, names all that is in it.
+
     >>> matching(["0.weight", "0.bias", "1.fc.weight"], "**/weight")
     ['0.weight', '1.fc.weight']
+    >>> matching(["0.weight", "0.bias", "1.fc.weight"], "0")
+    ['0.weight', '0.bias']
     """
     text = ""
     for name in re.split(r"[./]", pattern):
         text += r"(?:[^.]+\.)*" if name == "**" else re.escape(name).replace(r"\*", "[^.]*") + r"\."
-    return [path for path in paths if re.fullmatch(text, path + ".")]
+    expression = re.compile(text)
+    return [path for path in paths if expression.match(path + ".")]
+
+
+def hint(paths: Iterable[str], pattern: str) -> str:
+    """What a pattern that names none of these paths may have meant: ` Did you mean ...?`, and what there is.
+
+    >>> hint(["encoder.0.weight", "head.weight"], "encodr/**/weight")
+    " Did you mean 'encoder/**/weight'? There are: encoder.0.weight, head.weight."
+    """
+    known = list(paths)
+    names = sorted({name for path in known for name in path.split(".")})
+    words = re.split(r"([./])", pattern)
+    repaired = "".join(next(iter(difflib.get_close_matches(w, names, 1)), w) if "*" not in w else w for w in words)
+    close = [other for other in (repaired, f"**/{repaired.removeprefix('**/')}") if matching(known, other)][:1]
+    close = close or difflib.get_close_matches(pattern.replace("/", "."), known, 3, cutoff=0.5)
+    meant = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"{meant} There are: {', '.join(known[:8]) or 'none'}{', ...' if len(known) > 8 else ''}."

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq._core.checks import ARGUMENTS, CALLS, OPTIONS, check_arguments, check_context, fits, misfit
+from jseq._core.watching import watched_by
 from jseq.errors import KEYED, CallError, DtypeError, LayerError, ParamsError, describe, expect_key
 
 if TYPE_CHECKING:
@@ -205,7 +206,8 @@ def _shapes(layer: "Layer", structure: Any, leaves: tuple[Any, ...], dtype: Any)
         y = None if x is None else run_apply(layer, params, state, x, key, False, None)[0]
         return params, state, y
 
-    return jax.eval_shape(run, x)
+    with watched_by(None):
+        return jax.eval_shape(run, x)
 
 
 @functools.lru_cache(maxsize=1024)

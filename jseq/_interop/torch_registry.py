@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jseq._interop.extras import need
@@ -103,8 +103,10 @@ def converter_of(module: Any) -> Converter | None:
         return CUSTOM[own]
     for base in own.__mro__:
         if getattr(nn, base.__name__, None) is base:
-            same = own.forward is base.forward  # pyright: ignore[reportAttributeAccessIssue]
-            return BUILT_IN.get(base.__name__) if same else None
+            found = BUILT_IN.get(base.__name__)
+            if found is not None and getattr(own, "features_last", False):  # of to_torch
+                return replace(found, wants=0)
+            return found if own.forward is base.forward else None  # pyright: ignore[reportAttributeAccessIssue]
     return None
 
 

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jseq._combinators.graph import add, concatenate, multiply, select
+from jseq._combinators.graph import concatenate, select
+from jseq._interop.torch_arithmetic import ARITHMETIC
 from jseq._interop.torch_functions import function_name
 from jseq._interop.torch_layers import moved_axis
 from jseq._interop.torch_steps import Steps, Value, first_of
 from jseq._layers.adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from jseq._layers.global_pooling import global_avg_pool1d, global_avg_pool2d, global_avg_pool3d
-from jseq._layers.shape import flatten, permute, reshape, take
-from jseq.core import Layer
+from jseq._layers.shape import flatten, permute, reshape, take, unflatten
 from jseq.errors import ConversionError
 
 MEANS = {1: global_avg_pool1d, 2: global_avg_pool2d, 3: global_avg_pool3d}
@@ -24,20 +24,6 @@ class Special:
 
     add: Callable[[Steps, Any], Value]
     wants: int | None = None
-
-
-def together(layer: Layer) -> Callable[[Steps, Any], Value]:
-    """A step that combines two arrays."""
-
-    def step(steps: Steps, node: Any) -> Value:
-        a, b = node.args[:2]
-        if a not in steps.values or b not in steps.values or node.kwargs.get("alpha", 1) != 1:
-            raise ConversionError(f"only arrays are combined, got {node.args}. A constant is a layer: "
-                                  "@jseq.torch_converter on a module that applies it.")  # fmt: skip
-        values = steps.alike([steps.of(a), steps.of(b)])
-        return steps.apply(node.name, layer, values, values[0].layout, values[0].rank)
-
-    return step
 
 
 def join(steps: Steps, node: Any) -> Value:
@@ -95,9 +81,9 @@ def reorder(steps: Steps, node: Any) -> Value:
 def entry(steps: Steps, node: Any) -> Value:
     """`x[1]` of a tuple, `x[:, -1]` or `x[:, -1, :]` of an array."""
     source, index = node.args
+    if steps.knows(source) and steps.values[source].parts:
+        return part(steps, node.name, steps.values[source], index)
     value = steps.of(source)
-    if value.parts:
-        return part(steps, node.name, value, index)
     parts = list(index) if isinstance(index, tuple) else [index]
     numbers = [i for i, part in enumerate(parts) if isinstance(part, int)]
     if len(numbers) != 1 or any(part != slice(None) for i, part in enumerate(parts) if i not in numbers):
@@ -113,8 +99,48 @@ def part(steps: Steps, name: str, value: Value, index: Any) -> Value:
         if index != 0:
             raise ConversionError("the weights of the attention are not returned: call it with need_weights=False.")
         return replace(value, parts="")
+    if value.parts == "pieces":
+        if not isinstance(index, int):
+            raise ConversionError(f"the index {index!r} of pieces is not converted; a number is.")
+        return replace(steps.apply(name, take(index, value.axis), [value], value.layout, value.rank), parts="")
     states = value.parts == "lstm" and index in (1, -1)
     return replace(steps.apply(name, select(index), [value], 0, 3), parts="pair" if states else "")
+
+
+def argument(node: Any, name: str, default: Any = None) -> Any:
+    """The one argument of a method beside its array."""
+    return node.args[1] if len(node.args) > 1 else node.kwargs.get(name, default)
+
+
+def pieces(steps: Steps, node: Any) -> Value:
+    """chunk, and split into pieces of one size: the axis is split in two, of which entries take the first."""
+    value, chunked = steps.of(first_of(node)), function_name(node) == "chunk"
+    size = argument(node, "chunks" if chunked else "split_size")
+    size = node.kwargs.get("split_size_or_sections", size)
+    dim = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+    if not isinstance(size, int) or not isinstance(dim, int):
+        raise ConversionError(f"{function_name(node)}({size!r}, {dim!r}) is not converted; pieces of one size are.")
+    axis = moved_axis(dim, value.layout)
+    layer = unflatten(axis, (size, -1) if chunked else (-1, size))
+    made = steps.apply(node.name, layer, [value], value.layout, value.rank)
+    return replace(made, parts="pieces", axis=axis if axis >= 0 else axis - 1)
+
+
+def squeezed(steps: Steps, node: Any) -> Value:
+    """An axis of size 1 disappears; one of another size, which torch would leave, is refused when it comes."""
+    value, dim = steps.in_layout(steps.of(first_of(node)), 0), argument(node, "dim")
+    if not isinstance(dim, int):
+        raise ConversionError("squeeze without an axis depends on the sizes of its input. Say the axis: x.squeeze(-1).")
+    checked = steps.apply(f"{node.name}_checked", unflatten(dim, (1,)), [value], 0, value.rank)
+    return steps.apply(node.name, take(0, dim), [checked], 0, value.rank and value.rank - 1)
+
+
+def unsqueezed(steps: Steps, node: Any) -> Value:
+    """A new axis of size 1, split off a neighbour."""
+    value, dim = steps.in_layout(steps.of(first_of(node)), 0), argument(node, "dim")
+    last = dim in (-1, value.rank)
+    layer = unflatten(-1, (-1, 1)) if last else unflatten(dim if dim >= 0 else dim + 1, (1, -1))
+    return steps.apply(node.name, layer, [value], 0, value.rank and value.rank + 1)
 
 
 def is_sizes(node: Any) -> bool:
@@ -144,13 +170,15 @@ def is_shape(node: Any) -> bool:
 
 
 SPECIAL = {
-    **dict.fromkeys(("add", "iadd", "add_"), Special(together(add()))),
-    **dict.fromkeys(("mul", "imul", "multiply"), Special(together(multiply()))),
+    **{name: Special(step) for name, step in ARITHMETIC.items()},
     **dict.fromkeys(("cat", "concat", "concatenate"), Special(join)),
     "mean": Special(mean),
     **dict.fromkeys(("view", "reshape"), Special(view, 0)),
     **dict.fromkeys(("permute", "transpose", "swapaxes"), Special(reorder, 0)),
     "getitem": Special(entry),
+    **dict.fromkeys(("chunk", "split"), Special(pieces)),
+    "squeeze": Special(squeezed, 0),
+    "unsqueeze": Special(unsqueezed, 0),
 }
 
 

@@ -22,13 +22,14 @@ class Value:
     """A value of the graph: its name, its layout, its number of axes where that is known.
 
     `parts` says what a tuple holds: "rnn" (y, h), "lstm" (y, (h, c)), "pair" two arrays, "attention" the array that
-    torch returns beside its weights; "" is an array.
+    torch returns beside its weights, "pieces" an array whose `axis` counts its pieces; "" is an array.
     """
 
     name: str
     layout: int
     rank: int | None = None
     parts: str = ""
+    axis: int = 0
 
     @property
     def axes(self) -> int | None:
@@ -62,6 +63,8 @@ class Steps:
         """The value of a node that a step reads."""
         if not self.knows(node):
             raise ConversionError(f"it reads {node!r:.60}, which is no array of the graph.")
+        if self.values[node].parts == "pieces":
+            raise ConversionError(f"the pieces of {node} are taken one by one: a, b = x.chunk(2, 1).")
         return self.values[node]
 
     def knows(self, node: Any) -> bool:

@@ -1,11 +1,16 @@
 """Specs as JSON: `to_config` and `from_config`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jseq._core import values
 from jseq.core import CONSTRUCTORS, Layer, rebuild
 from jseq.errors import CallError, near_misses
+
+COPIES = {"n", "num_layers", "num_encoder_layers", "num_decoder_layers"}
+COPIES_LIMIT = 1_000_000
+# Functions of jax.numpy that read files or change settings; what a config names computes.
+REFUSED = {"load", "save", "savez", "fromfile", "printoptions", "set_printoptions"}
 
 
 def to_config(model: Layer) -> dict[str, Any]:
@@ -22,9 +27,14 @@ def to_config(model: Layer) -> dict[str, Any]:
         >>> jseq.to_config(jseq.linear(64, 128))
         {'layer': 'jseq.linear', 'arguments': {'in_features': 64, 'out_features': 128}}
     """
+    return config_of(model, model.name)
+
+
+def config_of(model: Layer, where: str) -> dict[str, Any]:
+    """Writes one layer, which stands at this place."""
     parameters = model.signature.parameters.values()
     arguments = {
-        parameter.name: encode(model.arguments[parameter.name], f"{model.name}.{parameter.name}")
+        parameter.name: encode(model.arguments[parameter.name], f"{where}.{parameter.name}")
         for parameter in parameters
         if parameter.default is parameter.empty or model.arguments[parameter.name] != parameter.default
     }
@@ -34,11 +44,11 @@ def to_config(model: Layer) -> dict[str, Any]:
 def encode(value: Any, where: str) -> Any:
     """Writes one argument."""
     if isinstance(value, Layer):
-        return to_config(value)
+        return config_of(value, where)
     if isinstance(value, tuple):
-        return [encode(item, where) for item in value]  # pyright: ignore
+        return [encode(item, f"{where}[{i}]") for i, item in enumerate(value)]  # pyright: ignore
     if isinstance(value, values.FrozenMapping):
-        return {"mapping": {name: encode(item, where) for name, item in value.items()}}
+        return {"mapping": {name: encode(item, f"{where}[{name!r}]") for name, item in value.items()}}
     if isinstance(value, float) and (value != value or abs(value) == float("inf")):
         return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
@@ -64,6 +74,26 @@ def from_config(config: Mapping[str, Any]) -> Layer:
         >>> jseq.from_config({"layer": "jseq.linear", "arguments": {"in_features": 64, "out_features": 128}})
         jseq.linear(64, 128)
     """
+    copies = sum(copies_in(config))
+    if copies > COPIES_LIMIT:
+        raise CallError(f"the config asks for {copies} copies of layers; it may hold {COPIES_LIMIT}.")
+    return layer_of(config)
+
+
+def copies_in(config: Any) -> Iterator[int]:
+    """The numbers in a config that say how many layers to build: the only ones that cost memory before `init`."""
+    if isinstance(config, Mapping):
+        for name, value in config.items():
+            if name in COPIES and isinstance(value, int):
+                yield abs(value)
+            yield from copies_in(value)
+    elif isinstance(config, list):
+        for item in config:  # pyright: ignore
+            yield from copies_in(item)
+
+
+def layer_of(config: Any) -> Layer:
+    """Reads one layer."""
     if not (isinstance(config, Mapping) and "layer" in config and isinstance(config.get("arguments"), Mapping)):  # pyright: ignore
         raise CallError(f'expected a config {{"layer": ..., "arguments": {{...}}}}, got {config!r:.80}.')
     name, arguments = config["layer"], config["arguments"]
@@ -81,7 +111,7 @@ def decode(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     if "layer" in value:
-        return from_config(value)  # pyright: ignore
+        return layer_of(value)
     if "mapping" in value:
         return {name: decode(item) for name, item in value["mapping"].items()}
     if "float" in value:
@@ -93,6 +123,6 @@ def public_function(home: str) -> Any:
     """Finds a public function of jax by name, in the modules that specs may name."""
     module, _, name = home.rpartition(".")
     function = getattr(values.HOMES.get(module), name, None)
-    if not callable(function):
-        raise CallError(f"no function is called {home!r}; known are those of {', '.join(values.HOMES)}.")
+    if not callable(function) or name.startswith("_") or name in REFUSED:
+        raise CallError(f"no function is called {home!r:.200}; known are those of {', '.join(values.HOMES)}.")
     return function

@@ -189,7 +189,7 @@ def _blocked(plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Arr
     lead, heads, kv_heads = q.shape[:-3], q.shape[-3], k.shape[-3]
     n = math.prod(lead) * kv_heads
     if mask is not None:
-        mask = jnp.broadcast_to(mask, (*lead, kv_heads, 1, plan.keys)).reshape(n, 1, plan.keys)
+        mask = jnp.broadcast_to(mask, (*lead, kv_heads, 1, plan.keys)).reshape(n, plan.keys)
     q = q.reshape(n, heads // max(kv_heads, 1), *q.shape[-2:])
     y = attend_blocked(plan, q, k.reshape(n, *k.shape[-2:]), v.reshape(n, *v.shape[-2:]), mask)
     return y.reshape(*lead, heads, *y.shape[-2:])

@@ -51,7 +51,7 @@ def attend_blocked(plan: Plan, query: jax.Array, key: jax.Array, value: jax.Arra
         query: the queries, of shape (N, group, length, head_dim).
         key: of shape (N, keys, head_dim).
         value: of shape (N, keys, value_dim).
-        mask: of shape (N, 1, keys), True where a key may be seen, or None for all.
+        mask: of shape (N, keys), True where a key may be seen, or None for all.
 
     Output: (N, group, length, value_dim); zeros for a query that sees no key.
     """
@@ -59,10 +59,22 @@ def attend_blocked(plan: Plan, query: jax.Array, key: jax.Array, value: jax.Arra
     count = -(-length // BLOCK)
     pad = ((0, 0), (0, 0), (0, count * BLOCK - length), (0, 0))
     blocks = jnp.pad(query, pad).reshape(n, group, count, BLOCK, query.shape[-1])
-    blocks = jnp.moveaxis(blocks, 2, 0).reshape(count, n, group * BLOCK, query.shape[-1])
+    blocks = jnp.swapaxes(blocks, 1, 2).reshape(n, count, group * BLOCK, query.shape[-1])
     y: Any = _attend(plan, blocks, key, value, mask)
-    y = jnp.moveaxis(y.reshape(count, n, group, BLOCK, value.shape[-1]), 0, 2)
+    y = jnp.swapaxes(y.reshape(n, count, group, BLOCK, value.shape[-1]), 1, 2)
     return y.reshape(n, group, count * BLOCK, value.shape[-1])[:, :, :length]
+
+
+def _each(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function for each of N: one after the other on CPU, where the scores of one stay in the cache.
+
+    Forward and gradient of 8 heads of 1024 tokens take 0.65 of the time of all at once (one thread).
+    """
+
+    def in_turn(*args: Any) -> Any:
+        return lax.map(lambda own: function(*own), args)
+
+    return lax.platform_dependent(*args, cpu=in_turn, default=jax.vmap(function))
 
 
 def _segments(plan: Plan) -> list[_Segment]:
@@ -110,39 +122,40 @@ def _product(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.einsum(subscripts, a, b, preferred_element_type=accumulator(a.dtype))
 
 
-def _scores(plan: Plan, width: int, block: Any, q: jax.Array, k: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Scaled products (N, rows, width) of a block of queries and its keys, -inf where it may not look."""
-    s = _product("ntd,nsd->nts", q, k) * plan.scale
+def _hide(plan: Plan, block: Any, s: jax.Array, mask: jax.Array | None, rows: int) -> jax.Array:
+    """Puts -inf where a query may not look; the queries are axis `rows` of the scores, the keys the other."""
+    width = s.shape[1 - rows]
     start = _start(plan, width, block)
     if plan.is_causal:
-        # With query heads in a group, the rows are group times the same positions.
-        row = block * BLOCK + lax.broadcasted_iota(jnp.int32, (1, *s.shape[1:]), 1) % BLOCK
-        col = start + lax.broadcasted_iota(jnp.int32, (1, *s.shape[1:]), 2)
+        # With query heads in a group, the rows are group times the same positions. The remainder of a power of two
+        # is a mask of bits: `%` took as long as all the rest of the forward pass.
+        row = block * BLOCK + (lax.broadcasted_iota(jnp.int32, s.shape, rows) & (BLOCK - 1))
+        col = start + lax.broadcasted_iota(jnp.int32, s.shape, 1 - rows)
         seen = col <= row if plan.window is None else (col <= row) & (col > row - plan.window)
         s = jnp.where(seen, s, -jnp.inf)
     if mask is None:
         return s
     own = mask if width == plan.keys else lax.dynamic_slice_in_dim(mask, start, width, axis=-1)
-    return jnp.where(own, s, -jnp.inf)
+    return jnp.where(jnp.expand_dims(own, rows), s, -jnp.inf)
 
 
 def _forward(
     plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """The output and the log-sum of exponentials for every block of queries (count, N, rows, d)."""
+    """The output and the log-sum of exponentials for every block of queries (count, rows, d) and its keys."""
 
     def step(width: int, carry: None, inputs: Any) -> tuple[None, tuple[jax.Array, jax.Array]]:
         block, q_block = inputs
         start = _start(plan, width, block)
-        s = _scores(plan, width, block, q_block, _take(k, start, width), mask)
+        s = _hide(plan, block, _product("td,sd->ts", q_block, _take(k, start, width)) * plan.scale, mask, 0)
         # The result does not depend on the shift, so its derivative is zero: not one to compute.
         top = lax.stop_gradient(s.max(axis=-1, keepdims=True))
         top = jnp.where(jnp.isfinite(top), top, 0.0)
         weights = jnp.exp(s - top)
         total = weights.sum(axis=-1, keepdims=True)
         total = jnp.where(total == 0, 1.0, total)
-        y = _product("nts,nsd->ntd", weights.astype(v.dtype), _take(v, start, width)) / total
-        return None, (y.astype(v.dtype), top + jnp.log(total))
+        y = _product("ts,sd->td", weights.astype(v.dtype), _take(v, start, width)) / total
+        return None, (y.astype(v.dtype), (top + jnp.log(total))[:, 0])
 
     parts = [_walk(seg, functools.partial(step, seg.width), None, q)[1] for seg in _segments(plan)]
     return jnp.concatenate([y for y, _ in parts]), jnp.concatenate([norm for _, norm in parts])
@@ -150,29 +163,36 @@ def _forward(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None) -> jax.Array:
-    return _forward(plan, q, k, v, mask)[0]
+    return _attend_fwd(plan, q, k, v, mask)[0]
 
 
 def _attend_fwd(plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, Any]:
-    y, norm = _forward(plan, q, k, v, mask)
+    y, norm = _each(functools.partial(_forward, plan), q, k, v, mask)
     return y, (q, k, v, mask, y, norm)
 
 
 def _attend_bwd(plan: Plan, residuals: Any, dy: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, None]:
-    q, k, v, mask, y, norm = residuals
+    return *_each(functools.partial(_backward, plan), *residuals, dy), None
+
+
+def _backward(
+    plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: Any, y: jax.Array, norm: jax.Array, dy: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The gradients of q (count, rows, d), k and v. The scores stand keys by queries: so the products are faster."""
     wide = accumulator(q.dtype)
-    mean = (dy.astype(wide) * y.astype(wide)).sum(axis=-1, keepdims=True)
+    mean = (dy.astype(wide) * y.astype(wide)).sum(axis=-1)
 
     def step(width: int, carry: Any, inputs: Any) -> Any:
         block, (q_block, dy_block, norm_block, mean_block) = inputs
         start = _start(plan, width, block)
         k_own, v_own = _take(k, start, width), _take(v, start, width)
-        weights = jnp.exp(_scores(plan, width, block, q_block, k_own, mask) - norm_block)
-        dweights = _product("ntd,nsd->nts", dy_block, v_own)
-        ds = (weights * (dweights - mean_block) * plan.scale).astype(q.dtype)
-        dq = _product("nts,nsd->ntd", ds, k_own).astype(q.dtype)
-        dk = _add(carry[0], start, _product("nts,ntd->nsd", ds, q_block))
-        dv = _add(carry[1], start, _product("nts,ntd->nsd", weights.astype(v.dtype), dy_block))
+        s = _hide(plan, block, _product("sd,td->st", k_own, q_block) * plan.scale, mask, 1)
+        weights = jnp.exp(s - norm_block[None])
+        dweights = _product("sd,td->st", v_own, dy_block)
+        ds = (weights * (dweights - mean_block[None]) * plan.scale).astype(q.dtype)
+        dq = _product("sd,st->dt", k_own, ds).astype(q.dtype).T
+        dk = _add(carry[0], start, _product("st,td->sd", ds, q_block))
+        dv = _add(carry[1], start, _product("st,td->sd", weights.astype(v.dtype), dy_block))
         return (dk, dv), dq
 
     carry: Any = (jnp.zeros_like(k, wide), jnp.zeros_like(v, wide))
@@ -180,7 +200,7 @@ def _attend_bwd(plan: Plan, residuals: Any, dy: jax.Array) -> tuple[jax.Array, j
     for seg in _segments(plan):
         carry, part = _walk(seg, functools.partial(step, seg.width), carry, (q, dy, norm, mean))
         dq.append(part)
-    return jnp.concatenate(dq), carry[0].astype(k.dtype), carry[1].astype(v.dtype), None
+    return jnp.concatenate(dq), carry[0].astype(k.dtype), carry[1].astype(v.dtype)
 
 
 _attend.defvjp(_attend_fwd, _attend_bwd)

@@ -1,6 +1,6 @@
 """Normalisation over the features: layer norm, RMS norm, and vectors of unit length."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +13,23 @@ from jseq.functional.activation_softmax import check_axis
 from jseq.functional.vector_norm import vector_norm
 
 
-def standardise(x: jax.Array, axes: tuple[int, ...], eps: float) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Gives (x - mean) / sqrt(var + eps), mean and (biased) var over some axes, which stay as 1."""
-    mean = jnp.mean(x, axis=axes, keepdims=True)
+def standardise(
+    x: jax.Array, axes: tuple[int, ...], eps: float, share: Callable[[jax.Array], jax.Array] = lambda mean: mean
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Gives (x - mean) / sqrt(var + eps), mean and (biased) var over some axes, which stay as 1.
+
+    Args: share: makes one mean of those of several channels, and gives it to each of them.
+    """
+
+    def mean_of(a: jax.Array) -> jax.Array:
+        return share(jnp.mean(a, axis=axes, keepdims=True))
+
+    mean = mean_of(x)
     centred = x - mean
     # Two passes: E[x^2] - E[x]^2 is 0 at mean 1e4, std 1 in float32, where the mean itself is a few 1e-3 off. The
     # second pass also finds by how much: it is 0 but for rounding, and so are its derivatives.
-    off = lax.stop_gradient(jnp.mean(centred, axis=axes, keepdims=True))
-    var = jnp.mean(centred * centred, axis=axes, keepdims=True) - off * off
+    off = lax.stop_gradient(mean_of(centred))
+    var = mean_of(centred * centred) - off * off
     return (centred - off) * lax.rsqrt(var + eps), mean + off, var
 
 

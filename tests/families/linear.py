@@ -1,4 +1,4 @@
-"""Cases of jseq/_layers/linear.py."""
+"""Cases of jseq/_layers/linear.py and arithmetic.py."""
 
 import jseq
 from tests.case import Case, floats
@@ -25,6 +25,17 @@ CASES = [
             Case(jseq.bilinear(3, 5, 2, bias=False), PAIR, "nn.Bilinear(3, 5, 2, bias=False)"),
             Case(jseq.bilinear(None, None, 2), PAIR, "nn.Bilinear(3, 5, 2)"),
             Case(jseq.bilinear(3, 5, 1), (floats(2, 3, 3), floats(2, 3, 5)), "nn.Bilinear(3, 5, 1)"),
+        ),
+    ),
+    Case(
+        jseq.arithmetic("subtract", 1, True),
+        floats(4, 5),
+        reference=lambda params, x: 1 - x,
+        variants=(
+            Case(jseq.arithmetic("add", 2), floats(4, 5), reference=lambda params, x: x + 2),
+            Case(jseq.arithmetic("multiply", 0.5), floats(4, 5), reference=lambda params, x: x * 0.5),
+            Case(jseq.arithmetic("divide", 3.0), floats(4, 5), reference=lambda params, x: x / 3),
+            Case(jseq.arithmetic("power", 2), floats(4, 5), reference=lambda params, x: x**2),
         ),
     ),
     Case(

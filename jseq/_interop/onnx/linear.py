@@ -11,7 +11,7 @@ from jseq._interop.onnx.activation import gelu, silu
 from jseq._interop.onnx.graph import Graph
 from jseq._interop.onnx.registry import Call, onnx_emitter
 from jseq._interop.onnx.value import Value
-from jseq._layers import distance, dropout, dropout_alpha, feed_forward, linear, noise
+from jseq._layers import arithmetic, distance, dropout, dropout_alpha, feed_forward, linear, noise
 
 NOTHING = (linear.identity, dropout.dropout, dropout.dropout1d, dropout.dropout2d, dropout.dropout3d,
            dropout_alpha.alpha_dropout, dropout_alpha.feature_alpha_dropout, noise.drop_path,
@@ -36,6 +36,16 @@ def scaled(graph: Graph, call: Call) -> Value:
 @onnx_emitter(linear.bias)
 def shifted(graph: Graph, call: Call) -> Value:
     return call.x + call.params["bias"]
+
+
+OPERATIONS = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "power": "Pow"}
+
+
+@onnx_emitter(arithmetic.arithmetic)
+def with_number(graph: Graph, call: Call) -> Value:
+    number = np.asarray(call.options["value"], call.x.dtype)
+    operands = (number, call.x) if call.options["reverse"] else (call.x, number)
+    return graph.map(OPERATIONS[call.options["operation"]], *operands)
 
 
 @onnx_emitter(linear.bilinear)

@@ -1,0 +1,71 @@
+"""Sums, products and functions of single elements in a traced forward, of arrays and of numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from jseq._combinators.graph import add, multiply
+from jseq._interop.torch_functions import function_name
+from jseq._interop.torch_steps import Steps, Value, first_of
+from jseq._layers.arithmetic import arithmetic
+from jseq.core import Layer, lift
+from jseq.errors import ConversionError
+
+Step = Callable[[Steps, Any], Value]
+# The operations by torch's names, in place and not; of two arrays: the layer, and what is made of the second first.
+NAMES = {"add": "add", "sub": "subtract", "subtract": "subtract", "mul": "multiply", "multiply": "multiply",
+         "div": "divide", "divide": "divide", "truediv": "divide", "pow": "power"}  # fmt: skip
+OF_ARRAYS: dict[str, tuple[Layer, Any]] = {
+    "add": (add(), None),
+    "subtract": (add(), jnp.negative),
+    "multiply": (multiply(), None),
+    "divide": (multiply(), jnp.reciprocal),
+}
+OF_ELEMENTS = {"neg": jnp.negative, "negative": jnp.negative} | {
+    name: getattr(jnp, name) for name in ("abs", "cos", "exp", "expm1", "log", "log1p", "reciprocal", "sin", "sqrt",
+                                          "square")
+}  # fmt: skip
+
+
+def combined(steps: Steps, node: Any) -> Value:
+    """An array and a number, or two arrays."""
+    name = function_name(node)
+    name = name.removesuffix("_")
+    operation = NAMES[name] if name in NAMES else NAMES[name.removeprefix("i")]
+    operands = [*node.args, *(value for key, value in node.kwargs.items() if key in ("other", "exponent"))]
+    others = {key for key, value in node.kwargs.items() if key not in ("input", "other", "exponent") and value != 1}
+    known = [steps.knows(value) for value in operands]
+    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in operands]
+    if len(operands) != 2 or others or not any(known):
+        raise ConversionError(f"only arrays and numbers are combined, got {(*node.args, *sorted(others))}.")
+    if all(known) and operation in OF_ARRAYS:
+        return of_arrays(steps, node.name, operation, operands)
+    if not any(numbers):
+        raise ConversionError(f"only arrays and numbers are combined, got {tuple(operands)}. Anything else is a layer: "
+                              "@jseq.torch_converter on a module that applies it.")  # fmt: skip
+    value, reverse = steps.of(operands[known.index(True)]), known[1]
+    layer = arithmetic(operation, operands[numbers.index(True)], reverse)
+    return steps.apply(node.name, layer, [value], value.layout, value.rank)
+
+
+def of_arrays(steps: Steps, name: str, operation: str, operands: list[Any]) -> Value:
+    """Two arrays of one shape: a difference is a sum with the negative, a quotient a product with the reciprocal."""
+    layer, change = OF_ARRAYS[operation]
+    a, b = steps.alike([steps.of(value) for value in operands])
+    if change is not None:
+        b = steps.apply(f"{name}_{change.__name__}", lift(change), [b], b.layout, b.rank)
+    return steps.apply(name, layer, [a, b], a.layout, a.rank)
+
+
+def elementwise(steps: Steps, node: Any) -> Value:
+    """A function of single elements."""
+    value = steps.of(first_of(node))
+    function = OF_ELEMENTS[function_name(node)]
+    return steps.apply(node.name, lift(function), [value], value.layout, value.rank)
+
+
+ARITHMETIC: dict[str, Step] = {
+    **dict.fromkeys((*NAMES, *(f"i{name}" for name in NAMES), *(f"{name}_" for name in NAMES)), combined),
+    **dict.fromkeys(OF_ELEMENTS, elementwise),
+}
