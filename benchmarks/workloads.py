@@ -88,7 +88,15 @@ def batch_of(workload: str) -> tuple[np.ndarray, np.ndarray]:
 
 def values_of(workload: str) -> Any:
     """Initial values: a tree of dicts and lists of float32 arrays, JAX-shaped (in, out), (h, w, in, out)."""
-    size, draw = size_of(workload), np.random.default_rng(1)
+    values = values_of_size(size_of(workload))
+    if workload != "ensemble":
+        return values
+    return [values, *(values_of_size(size_of(workload), seed) for seed in range(2, MEMBERS + 1))]
+
+
+def values_of_size(size: Any, seed: int = 1) -> Any:
+    """Initial values of a model of any size."""
+    draw = np.random.default_rng(seed)
 
     def normal(*shape: int, scale: float, mean: float = 0.0) -> np.ndarray:
         return (mean + scale * draw.standard_normal(shape, np.float32)).astype(np.float32)
@@ -99,12 +107,8 @@ def values_of(workload: str) -> Any:
     def norm(features: int) -> dict[str, np.ndarray]:
         return {"weight": normal(features, scale=0.1, mean=1), "bias": normal(features, scale=0.1)}
 
-    def dense_chain(features: tuple[int, ...]) -> list[Any]:
-        return [dense(a, b) for a, b in pairwise(features)]
-
     if isinstance(size, Mlp):
-        members = [dense_chain(size.features) for _ in range(MEMBERS if workload == "ensemble" else 1)]
-        return members if workload == "ensemble" else members[0]
+        return [dense(a, b) for a, b in pairwise(size.features)]
     if isinstance(size, Cnn):
         convs = [{"conv": dense(3, 3, a, b), "norm": norm(b)} for a, b in pairwise(size.channels)]
         return {"convs": convs, "head": dense(size.channels[-1] * (size.size // 4) ** 2, size.classes)}

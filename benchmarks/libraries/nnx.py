@@ -199,11 +199,12 @@ def split(
 def fresh(workload: str, jitted: bool) -> Any:
     """Makes a new model by a seed."""
 
-    def make(seed: Any) -> Any:
-        return model_of(workload, nnx.Rngs(seed))
+    def make(key: Any) -> Any:
+        return model_of(workload, nnx.Rngs(key))
 
     build = nnx.jit(make) if jitted else make
-    return lambda seed: jax.block_until_ready(nnx.state(build(jnp.uint32(seed))))
+    keys = [jax.random.key(seed) for seed in range(2)]
+    return lambda seed: jax.block_until_ready(nnx.state(build(keys[seed])))
 
 
 VARIANTS = {"nnx": ("*",), "nnx fast": ("*",)}
