@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 
 import jseq
@@ -48,14 +49,17 @@ def pair(workload: str) -> dict[str, tuple[Step, tuple[Any, ...]]]:
     """The step of jseq and the one by hand, each with its arguments."""
     size, values = workloads.size_of(workload), jax.tree.map(jnp.asarray, workloads.values_of(workload))
     batch, loss = (*jobs.jax_batch(workload), jax.random.key(0)), jobs.loss_of(workload)
-    init, apply = jseq.with_state(layers.model_of(workload))
+    model = layers.model_of(workload)
+    init, apply = jseq.with_state(model)
 
     def composed(params: Any, state: Any, x: Any, key: Any) -> tuple[Any, Any]:
-        return apply(params, state, x, key=key, train=True)
+        if model.keeps_state:
+            return apply(params, state, x, key=key, train=True)
+        return model.apply(params, x, key=key, train=True), state
 
     written, params, state = by_hand.pair_of(size, values)
     return {
-        "jseq": (step_of(composed, loss), (layers.params_of(workload, "jseq"), init(jax.random.key(0))[1], *batch)),
+        "jseq": (step_of(composed, loss), (layers.params_of(workload, "jseq"), init(jax.random.key(0))[1] if model.keeps_state else (), *batch)),
         "hand": (step_of(written, loss), (params, state, *batch)),
     }
 
@@ -65,7 +69,7 @@ def equations(jaxpr: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     for equation in jaxpr.eqns:
         found[equation.primitive.name] += 1
-        for inside in jax.core.jaxprs_in_params(equation.params):
+        for inside in jax.extend.core.jaxprs_in_params(equation.params):
             found += equations(inside)
     return found
 

@@ -20,7 +20,7 @@ hand-written JAX (`benchmarks/libraries/hand.py`) in the same round: the median 
 quartiles. Before anything is timed, the number of parameters, the outputs from equal initial values, and the first
 loss are held against hand-written JAX. A training step is the gradient and plain stochastic gradient descent (optax,
 `torch.optim`, by hand), without donation except where a library does that itself. FLOPs and temporary memory are what
-XLA says of the compiled training step; trace, lower and compile are seconds of the first. For all: {allocation}."""
+XLA says of the compiled training step; trace, lower and compile are CPU seconds of the first, with empty caches. For all: {allocation}."""
 
 
 def ratios(times: Sequence[float], base: Sequence[float]) -> tuple[float, float, float]:
@@ -86,7 +86,7 @@ def timed_section(name: str, found: dict[str, Any]) -> str:
     header = ["library", *(column for call in calls for column in (call, f"{call} / hand"))]
     compiled = "step" in calls
     if compiled:
-        header += ["GFLOP", "temporary MB", "trace s", "lower s", "compile s"]
+        header += ["GFLOP", "temporary MB", "trace", "lower", "compile, CPU s"]
     rows: list[list[str]] = []
     order = sorted((v for v in facts if "failed" not in facts[v]), key=lambda v: statistics.median(times[calls[0]][v]))
     for v in order:
@@ -120,7 +120,7 @@ def depth_section(found: dict[str, Any]) -> str:
         rows.append(
             [str(row["depth"]), row["variant"], *parts, compile, seconds(row["step"]), number(row["init"]), temporary]
         )
-    header = ["depth", "library", "trace s", "lower s", "compile s", "step", "init s", "temporary MB"]
+    header = ["depth", "library", "trace", "lower", "compile, CPU s", "step", "init s", "temporary MB"]
     text = (f"## Depth\n\nEqual residual blocks `{workloads.Chain(1)}`: training step, and initialisation (under jit "
             "with its compilation, eager for libraries whose models are objects). A library stops where compiling "
             f"passes 60 s. {found['date']}.")  # fmt: skip
