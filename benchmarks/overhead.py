@@ -59,7 +59,10 @@ def pair(workload: str) -> dict[str, tuple[Step, tuple[Any, ...]]]:
 
     written, params, state = by_hand.pair_of(size, values)
     return {
-        "jseq": (step_of(composed, loss), (layers.params_of(workload, "jseq"), init(jax.random.key(0))[1] if model.keeps_state else (), *batch)),
+        "jseq": (
+            step_of(composed, loss),
+            (layers.params_of(workload, "jseq"), init(jax.random.key(0))[1] if model.keeps_state else (), *batch),
+        ),
         "hand": (step_of(written, loss), (params, state, *batch)),
     }
 
