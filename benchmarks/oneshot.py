@@ -80,7 +80,9 @@ def init(libraries: list[str], options: argparse.Namespace, say: Say) -> list[di
     """Initialisation of GPT-2 small, under jit with its compilation and eagerly, the first time and the second."""
     found: dict[tuple[str, bool], list[dict[str, Any]]] = {}
     able = {library for library, _ in variants(libraries, "gpt2", options.threads)}
-    entries = [(library, jitted) for library in libraries if library in able for jitted in (True, False)]
+    eager = ("keras", "torch")  # draw their initial values outside of any compilation
+    entries = [(library, jitted) for library in libraries if library in able for jitted in (True, False)
+               if not (jitted and library in eager)]  # fmt: skip
     for library, jitted in rotated(entries, 1 if options.quick else 3):
         answer = asked(library, options.threads, "init", workload="gpt2", jitted=jitted)
         found.setdefault((library, jitted), []).append(answer)

@@ -20,8 +20,8 @@ hand-written JAX (`benchmarks/libraries/hand.py`) in the same round: the median 
 quartiles. Before anything is timed, the number of parameters, the outputs from equal initial values, and the first
 loss are held against hand-written JAX. A training step is the gradient and plain stochastic gradient descent (optax,
 `torch.optim`, by hand), without donation except where a library does that itself. FLOPs and temporary memory are what
-XLA says of the compiled training step; trace, lower and compile are CPU seconds of the first, with empty caches. For
-all: {allocation}."""
+XLA says of the compiled training step; trace, lower and compile are CPU seconds of the first, with empty
+caches. For all: {allocation}."""
 
 
 def ratios(times: Sequence[float], base: Sequence[float]) -> tuple[float, float, float]:

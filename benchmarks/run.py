@@ -156,6 +156,7 @@ def measure(options: argparse.Namespace) -> Path:
         rows = oneshot.SECTIONS[name](libraries, options, say)
         results[name] = {"rows": rows, "date": date.today().isoformat()}
         save(results, path)
+    draw(results, path)
     return path.with_suffix(".md")
 
 
@@ -164,6 +165,17 @@ def save(results: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     path.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
     path.with_suffix(".md").write_text(report.markdown(results))
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Draws the pictures, where matplotlib is there."""
+    try:
+        from benchmarks import pictures
+    except ModuleNotFoundError:
+        say("no pictures: matplotlib is not installed")
+        return
+    for picture in pictures.draw(results, path.parent, path.name):
+        say(f"drawn {picture}")
 
 
 def main(arguments: list[str] | None = None) -> None:
