@@ -1,7 +1,6 @@
 """What a picture says of a layer, and in how much room."""
 
 import unicodedata
-from collections.abc import Iterable
 from os.path import basename
 from typing import Any
 
@@ -140,8 +139,3 @@ def fitted(text: str, room: float, size: float, bold: bool = False) -> str:
     while text and text_width(text + DOTS, size, bold) > room:
         text = text[:-1]
     return text.rstrip(" ,") + DOTS
-
-
-def widest(texts: Iterable[tuple[str, float, bool]]) -> float:
-    """The sum of the widths of texts that stand side by side."""
-    return sum(text_width(*text) for text in texts)

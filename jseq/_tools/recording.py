@@ -62,8 +62,8 @@ class Recorder:
 
         def call(params: Any, state: Any, x: Any, key: Any, context: Any) -> tuple[Any, Any]:
             y, new = calls.run_apply(layer, params, state, x, key, train, context)
-            sizes = [len(jax.tree.leaves(tree)) for tree in (params, state, x)]
-            self.calls[label] = Call(names, layer, *sizes, jax.tree.structure(y))
+            held, kept, given = (len(jax.tree.leaves(tree)) for tree in (params, state, x))
+            self.calls[label] = Call(names, layer, held, kept, given, jax.tree.structure(y))
             return y, new
 
         call.__name__ = call.__qualname__ = label

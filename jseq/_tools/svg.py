@@ -1,11 +1,12 @@
 """A picture as SVG.
 
-Colours are attributes, so that any viewer shows them; a style makes them dark where the page is. The style is one for
-all pictures of a page. Fonts are the reader's: texts were measured for the widest.
+Colours are attributes, so that any viewer shows them; a style makes them dark where the page is. Fonts are the
+reader's: texts were measured for the widest.
 """
 
 import html
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from jseq._tools.captions import text_width
 from jseq._tools.picture import Box, Frame, Picture, Wire
@@ -32,6 +33,8 @@ COLOURS = {
     "ink": ("#1c2733", "none", "#e7eaee", "none"),
     "soft": ("#5a6674", "none", "#a3adb8", "none"),
 }
+# Pages that choose a theme themselves: those of furo and of other Sphinx themes, JupyterLab.
+DARK, LIGHT = "[data-theme=dark],[data-jp-theme-light=false]", "[data-theme=light],[data-jp-theme-light=true]"
 CORNER = 7.0  # the radius of a wire's corners
 SHIFT = 4.0  # between the sheets of a stack
 TITLE, NAME, SMALL = 12.0, 11.0, 10.0  # sizes of texts
@@ -42,24 +45,30 @@ def written(picture: Picture) -> str:
     width, height = f"{picture.width:.0f}", f"{picture.height:.0f}"
     about = html.escape(picture.about)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="jseq-picture" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" font-family="{FONT}" role="img" aria-label="{about}">',
-        f"<style>{style()}</style>",
         f'<rect width="{width}" height="{height}" rx="8" {paint("page")}/>',
         *(line for frame in picture.frames for line in framed(frame)),
         *(line for wire in picture.wires for line in wired(wire)),
         *(line for box in picture.boxes for line in boxed(box)),
-        "</svg>",
     ]
-    return "\n".join(lines)
-
-
-def style() -> str:
-    """What makes a picture dark, and lets it shrink on narrow pages."""
-    rules = "".join(
-        f".jseq-picture .{name}{{fill:{fill};stroke:{line}}}" for name, (_, _, fill, line) in COLOURS.items()
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="jseq-picture" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" font-family="{FONT}" role="img" aria-label="{about}">'
     )
-    return f".jseq-picture{{max-width:100%;height:auto}}@media (prefers-color-scheme:dark){{{rules}}}"
+    used = sorted({name for line in lines for name in re.findall('class="(\\w+)"', line)})
+    return "\n".join([head, f"<style>{style(used)}</style>", *lines, "</svg>"])
+
+
+def style(names: Sequence[str]) -> str:
+    """What makes a picture dark where its page is, and lets it shrink on narrow pages."""
+
+    def rules(where: str, column: int) -> str:
+        shades = {name: COLOURS[name][column : column + 2] for name in names}
+        return "".join(f"{where}.jseq-picture .{name}{{fill:{a};stroke:{b}}}" for name, (a, b) in shades.items())
+
+    return (
+        f".jseq-picture{{max-width:100%;height:auto}}@media(prefers-color-scheme:dark){{{rules('', 2)}}}"
+        f"{rules(f':is({DARK}) ', 2)}{rules(f':is({LIGHT}) ', 0)}"
+    )
 
 
 def paint(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from jseq._tools.blocks import APART, BEND, GAP, LANE, PORT, Block, Node
 
@@ -125,7 +126,7 @@ class Rows:
     def apart(self, items: Sequence[Edge], wanted: Sequence[float]) -> list[float]:
         """Places as near to the wanted ones as can be, in this order and without overlaps (isotonic regression)."""
         offsets = [0.0]
-        for before, item in zip(items, items[1:], strict=False):
+        for before, item in pairwise(items):
             offsets.append(offsets[-1] + self.width(before)[1] + APART + self.width(item)[0])
         pools: list[tuple[float, int]] = []  # the mean of each pool, and how many are in it
         for x, offset in zip(wanted, offsets, strict=True):
