@@ -109,8 +109,8 @@ class Drawing:
         room = self.width - 2 * EDGE
         line = Line(room)
         title = line.take(say.title(unit), TITLE, bold=True)
-        shape = "" if attached else line.take(say.shape(unit), SMALL, EDGE)
         name = line.take(say.name(unit), NAME, 5)
+        shape = "" if attached else line.take(say.shape(unit), SMALL, EDGE)
         second = Line(room) if two else line
         note = second.take(note, SMALL, 5)
         detail = second.take(detail, SMALL, 5 if note or not two else 0)
@@ -124,7 +124,8 @@ class Drawing:
         if unit.kind in ("layer", "join"):
             title = ROUND_LAYERS[unit.layer.name] if unit.layer else unit.label
             width = ROUND if len(title) == 1 else text_width(title, NAME) + 22
-            return Box(0, 0, width, ROUND, "join", "io", self.say.path(unit), title, about=about)
+            shape = self.say.shape(unit)
+            return Box(0, 0, width, ROUND, "join", "io", self.say.path(unit), title, shape=shape, about=about)
         title = fitted(("" if unit.kind == "port" else unit.kind) + unit.label, WIDEST, TITLE, bold=True)
         shape = fitted(self.say.shape(unit), WIDEST, SMALL)
         width = text_width(title, TITLE, bold=True) + text_width(shape, SMALL) + 4 * EDGE

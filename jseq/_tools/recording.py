@@ -75,11 +75,12 @@ def recorded(model: Layer, x: Any, context: Any) -> tuple[Any, Mapping[str, Call
     params, state = calls.expected_trees(model, x)
     recorder = Recorder()
 
-    def run(params: Any, state: Any, x: Any, context: Any) -> Any:
+    def run(params: Any, state: Any, x: Any, key: Any, context: Any) -> Any:
         with watched_by(recorder):
-            return recorder((), model, params, state, x, None, False, context)
+            return recorder((), model, params, state, x, key, False, context)
 
-    return jax.make_jaxpr(run)(params, state, x, context).jaxpr, recorder.calls
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return jax.make_jaxpr(run)(params, state, x, key, context).jaxpr, recorder.calls
 
 
 class Run(NamedTuple):
