@@ -1,6 +1,7 @@
 """What a picture says of a layer, and in how much room."""
 
 import unicodedata
+from collections.abc import Set
 from os.path import basename
 from typing import Any
 
@@ -68,13 +69,13 @@ def title(layer: Layer) -> str:
     return "lambda" if name.startswith("<") else name.rpartition(".")[2]
 
 
-def detail(layer: Layer) -> str:
-    """The arguments of a layer, in short: `3 -> 64, 7x7, stride 2, no bias`."""
+def detail(layer: Layer, skip: Set[str] = frozenset()) -> str:
+    """The arguments of a layer, in short: `3 -> 64, 7x7, stride 2, no bias`; some may be said elsewhere."""
     if layer.name == "lift":
         name = values.function_name(layer.arguments["function"])
         return basename(name.rpartition(" ")[2].strip("<>")) if name.startswith("<") else ""
     hidden = printing.child_arguments(layer) | {n for n, value in layer.arguments.items() if isinstance(value, Layer)}
-    given = {n: value for n, value in layer.arguments.items() if n not in hidden}
+    given = {n: value for n, value in layer.arguments.items() if n not in hidden | skip}
     parts: list[str] = []
     for first, second in PAIRS:
         if first in given and second in given:

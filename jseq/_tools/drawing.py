@@ -46,12 +46,12 @@ def drawn(model: Layer, x: Any, depth: int | None, figures: bool, context: Any) 
     figures_of = {place.names: row for place, row in zip(here, rows, strict=False)}
     labels = Labels({place.names: place.path for place in here}, figures_of, region)
     block = Drawing(labels).block(region)
-    x, y = MARGIN + block.left, MARGIN
+    x, y = MARGIN + math.ceil(block.left), MARGIN
     return Picture(
         boxes=tuple(box.moved(x, y) for box in block.boxes),
         frames=tuple(frame.moved(x, y) for frame in block.frames),
         wires=tuple(wire.moved(x, y) for wire in block.wires),
-        width=block.left + block.right + 2 * MARGIN,
+        width=x + math.ceil(block.right) + MARGIN,
         height=block.height + 2 * MARGIN,
         about=one_line(model),
     )
@@ -86,7 +86,8 @@ class Drawing:
                 made.append(Node((unit.number,), unit.reads, self.frame(unit, unit.inside, level, copies), "frame"))
             else:
                 box = self.box(unit, copies)
-                kind = "box" if box.kind == "layer" and unit.copies == 1 else "join" if box.width == ROUND else "end"
+                open_below = box.kind == "layer" and box.copies == 1 and box.family != "group"
+                kind = "box" if open_below else "join" if box.width == ROUND else "end"
                 made.append(Node((unit.number,), unit.reads, around(box), kind))
         return made
 
@@ -116,7 +117,7 @@ class Drawing:
         detail = second.take(detail, SMALL, 5 if note or not two else 0)
         height = TWO if two else SLAB if attached else LINE
         return Box(0, 0, self.width, height, "layer", family, say.path(unit), title, name, detail, shape, note,
-                   say.about(unit), unit.copies)  # fmt: skip
+                   say.about(unit), unit.copies * say.times(unit))  # fmt: skip
 
     def round_box(self, unit: Unit) -> Box:
         """A join, an input or an output."""

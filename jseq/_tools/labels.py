@@ -68,7 +68,8 @@ class Labels:
         """The arguments of a layer, in short, and whether it is used elsewhere too."""
         assert unit.layer is not None
         shared = "shared" if self.uses[unit.names] > 1 else ""
-        return ", ".join(filter(None, [captions.detail(unit.layer), shared]))
+        hidden = {"n"} if unit.layer.name in COPYING else set[str]()  # the badge says it
+        return ", ".join(filter(None, [captions.detail(unit.layer, hidden), shared]))
 
     def note(self, unit: Unit, copies: int = 1) -> str:
         """The figures of a unit, for one of the copies of what is around it."""
@@ -86,7 +87,7 @@ class Labels:
 
     def badge(self, unit: Unit) -> str:
         """How often something stands there: "x 12"."""
-        times = max(unit.copies, self.times(unit) if unit.inside else 1)
+        times = unit.copies * self.times(unit)
         return f"{TIMES} {times}" if times > 1 else ""
 
     def label(self, unit: Unit) -> str:
