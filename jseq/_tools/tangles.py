@@ -152,9 +152,9 @@ class Rows:
                 self.hang(block, row, item, y, ends)
                 if item[0] == item[1] and 0 < item[0] <= len(self.nodes):
                     block.put(self.nodes[item[0] - 1].block, x, y)
-                elif item[0] != item[1]:
-                    block.wire((x, y), (x, y + height))
-                ends[row, item] = x, y + (height if item[0] != item[1] else self.height(item))
+                if any(a == item[0] for a, _ in self.edges) and self.height(item) < height:
+                    block.wire((x, y + self.height(item)), (x, y + height))
+                ends[row, item] = x, y + height
             bottom = y + height
         return block
 
