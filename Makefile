@@ -9,6 +9,7 @@ WORKERS ?= 2
 QUICK = --xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1
 QUICKER = --xla_cpu_use_fusion_emitters=false
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 # Compiled XLA programs, kept between runs: a second `make test` compiles nothing that has not changed.
 JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax/$(notdir $(VENV))
 JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
@@ -23,7 +24,7 @@ CACHED = JAX_COMPILATION_CACHE_DIR="$(JAX_COMPILATION_CACHE_DIR)" \
 PYTEST = quicker=$$( (XLA_FLAGS=$(QUICKER) $(BIN)/python -c "import jax; jax.devices()" && echo $(QUICKER)) 2>/dev/null ); \
 	$(CACHED) XLA_FLAGS="$(QUICK) $$quicker $(XLA_FLAGS)" $(BIN)/python -m pytest -q -n $(WORKERS)
 
-.PHONY: help demo test lint types format docs parity clean
+.PHONY: help demo test lint types format docs parity bench clean
 .DEFAULT_GOAL := help
 
 help:  ## lists the targets
@@ -55,6 +56,9 @@ parity: $(VENV)/.installed-torch  ## holds every layer against torch itself, and
 	tests/test_weight_norms_torch.py tests/test_architectures.py tests/test_from_torch.py tests/test_to_torch.py \
 	tests/test_orbax.py tests/test_onnx.py tests/test_command_line.py -k "not stored" $(PYTEST_ARGS)
 
+bench: $(VENV)/.installed-peers  ## times jseq beside its peers; BENCH_ARGS="--only cnn --libraries jseq,linen --rounds 3"
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
 clean:  ## removes everything that was built, the virtual environments too
 	rm -rf .venv* .cache .hypothesis .pytest_cache .ruff_cache docs/_build examples/out build dist
 
@@ -71,4 +75,8 @@ $(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.installed-torch: $(VENV)/.installed-test
 	$(PIP) torch==2.13.0 --editable '.[onnx,orbax]'
+	@touch $@
+
+$(VENV)/.installed-peers: $(VENV)/bin/python pyproject.toml
+	$(PIP) torch==2.13.0 --editable '.[bench]'
 	@touch $@

@@ -1,5 +1,6 @@
 """torch.nn.Sequential reborn for JAX: every layer is a pair of pure functions over explicit params."""
 
+from jseq import debug as debug
 from jseq import errors as errors
 from jseq import functional as functional
 from jseq._combinators.adapt import adapt as adapt
@@ -190,6 +191,7 @@ from jseq._layers.vision import unfold as unfold
 from jseq._tools.config import from_config as from_config
 from jseq._tools.config import to_config as to_config
 from jseq._tools.draw import draw as draw
+from jseq._tools.fuse import fuse as fuse
 from jseq._tools.intermediates import intermediates as intermediates
 from jseq._tools.saving import load as load
 from jseq._tools.saving import load_params as load_params

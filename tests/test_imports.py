@@ -18,6 +18,7 @@ FLOORS = [
     {"_layers"},
     {"_combinators"},
     {"_tools", "_interop"},
+    {"debug"},
     {"__init__", "__main__"},
 ]
 PACKAGES = {"_core", "_layers", "_combinators", "_tools", "_interop"}

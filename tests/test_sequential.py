@@ -155,6 +155,34 @@ def gained():
     return jseq.no_params, apply
 
 
+def test_equal_layers_are_traced_once_and_keep_their_own_paths():
+    traces = []
+
+    @jseq.layer(context=("shift",))
+    def noted(size):
+        def apply(params, x, train, context):
+            traces.append(train)
+            return x * params["weight"][None] + context["shift"][None]
+
+        return lambda key, x: {"weight": jax.random.normal(key, (size,))}, apply
+
+    model = jseq.sequential(*[noted(4)] * 4, jseq.relu(), noted(4))
+    params, context = model.init(KEY), {"shift": jnp.ones(4)}
+    traces.clear()
+    gradient = jax.jit(jax.grad(lambda params, x: model.apply(params, x, context=context).sum()))
+    compiled = gradient.lower(params, X).compile()
+    assert traces == [False]
+    for number in (0, 1, 2, 3, 5):
+        assert f"({number}.noted)" in compiled.as_text()
+
+    def by_hand(params, x):
+        for p in params:
+            x = x * p["weight"][None] + 1 if p else jnp.maximum(x, 0)
+        return x.sum()
+
+    chex.assert_trees_all_close(compiled(params, X), jax.grad(by_hand)(params, X), rtol=1e-6)
+
+
 def test_context_reaches_every_layer_that_reads_it():
     model = jseq.sequential(jseq.relu(), jseq.sequential({"inner": gained()}))
     params = model.init(KEY)

@@ -8,9 +8,10 @@ from typing import Any
 
 import jax
 
-from jseq._core import calls
+from jseq._core import calls, sharing
+from jseq._core.values import function_name
 from jseq._core.watching import WATCH, step
-from jseq.core import Layer, as_layer, no_params
+from jseq.core import Layer, as_layer, lift, no_params
 from jseq.errors import CallError, LayerError, ParamsError, describe
 
 
@@ -22,6 +23,7 @@ class Child:
     layer: Layer
     fold: int | None  # None: the key is passed on as it is
     label: str
+    shared: bool = False  # whether enough equal layers stand beside it to trace them once
 
     def key(self, key: Any) -> Any:
         """The child's own key, if there is a key."""
@@ -42,10 +44,11 @@ class Child:
               context: Mapping[str, Any] | None = None) -> tuple[Any, Any]:  # fmt: skip
         """Applies the child: `(y, state)`. The key is folded only if the child may use it."""
         try:
-            key = self.key(key) if self.layer.uses_key else None
             with jax.named_scope(self.scope):
+                key = self.key(key) if self.layer.uses_key else None
                 if WATCH.watcher is None:
-                    return calls.run_apply(self.layer, params, state, x, key, train, context)
+                    run = sharing.run_shared if self.shared else calls.run_apply
+                    return run(self.layer, params, state, x, key, train, context)
                 return step(self.name, self.layer, params, state, x, key, train, context)
         except Exception as error:
             self.note(error, x)
@@ -77,6 +80,7 @@ class Children:
 
     Keys are stable: a named child's is folded from its name, a positional child's from its kind and
     its ordinal among its siblings of that kind. So inserting a relu changes no initial value.
+    The child called `main`, which a combinator always has, gets the key as it is: a fold takes 20 ms to compile.
 
     Example:
         >>> import jax, jseq
@@ -98,20 +102,23 @@ class Children:
         (2, 3)
     """
 
-    def __init__(self, layers: Mapping[str, Any] | Sequence[Any]):
+    def __init__(self, layers: Mapping[str, Any] | Sequence[Any], main: str | None = None):
         if len(layers) == 1 and not isinstance(layers, Mapping) and isinstance(layers[0], Mapping):
             layers = layers[0]
         self.named = isinstance(layers, Mapping)
         items = dict(layers) if isinstance(layers, Mapping) else {str(i): v for i, v in enumerate(layers)}
         seen: Counter[str] = Counter()
         self.children: list[Child] = []
-        for name, value in items.items():
+        made = {name: as_layer(value) for name, value in items.items()}
+        equal = Counter(made.values())
+        for name, child in made.items():
             check_name(name)
-            child = as_layer(value)
             stable = name if self.named else f"{child.name}:{seen[child.name]}"
             index = len(self.children)
             label = f'({index}) "{name}"' if self.named else f"({index})"
-            self.children.append(Child(name, child, stable_number(stable), label))
+            shared = equal[child] >= sharing.SHARED_FROM
+            fold = None if name == main else stable_number(stable)
+            self.children.append(Child(name, child, fold, label, shared))
             seen[child.name] += 1
 
     def __iter__(self) -> Iterator[Child]:
@@ -181,8 +188,10 @@ class Children:
 
 
 def scope_of(name: str, layer: Layer) -> str:
-    """The name of a child in profiles; a number says nothing without the kind."""
-    return f"{name}.{layer.name}" if name.isdigit() else name or layer.name
+    """The name of a child in profiles; a number says nothing without the kind, or the name of a lifted function."""
+    kind = function_name(layer.arguments["function"]).rpartition(".")[2] if layer.constructor is lift else layer.name
+    kind = kind if kind.isidentifier() else layer.name
+    return f"{name}.{kind}" if name.isdigit() else name or kind
 
 
 def check_name(name: Any) -> None:

@@ -154,9 +154,9 @@ def run(
     if len(path) == 1:
         y, ss[index] = child.apply(ps[index], ss[index], x, key=key, train=train, context=context)
         return y, children.join(ss)
-    own = child.key(key) if child.layer.uses_key else None
     with jax.named_scope(child.scope), watching.inside(child.name):
         try:
+            own = child.key(key) if child.layer.uses_key else None
             inside = Children(child.layer.children)  # pyright: ignore[reportArgumentType]
             y, ss[index] = run(inside, path[1:], ps[index], ss[index], x, own, train, context)
         except Exception as error:

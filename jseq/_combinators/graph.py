@@ -130,7 +130,7 @@ def residual(layer: Layer | Any, shortcut: Layer | Any | None = None):
         >>> block.apply(block.init(jax.random.key(0)), jnp.ones((2, 4))).shape
         (2, 4)
     """
-    children = Children({"layer": layer} if shortcut is None else {"layer": layer, "shortcut": shortcut})
+    children = Children({"layer": layer} if shortcut is None else {"layer": layer, "shortcut": shortcut}, main="layer")
 
     def init(key: jax.Array, x: Any) -> tuple[Any, Any]:
         return children.init_branches(key, [x] * len(children))

@@ -1,6 +1,5 @@
 """Low-rank adapters: fine-tuning a few numbers beside frozen weights."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,8 +55,8 @@ def lora(layer: Layer | Any, rank: int, alpha: float | None = None, *, select: s
         raise OptionError(f"expected alpha to be a number above 0, or None for the rank, got {alpha!r}.")
     scale = 1.0 if alpha is None else alpha / rank
     patterns = paths.as_paths(select)
-    children = Children({"base": layer})
-    child = dataclasses.replace(children.children[0], fold=None)  # the key as it is: the model's own initial values
+    children = Children({"base": layer}, main="base")
+    child = children.children[0]
     shapes = paths.declared(child.layer)
     if shapes is not None:
         chosen(shapes, patterns)

@@ -128,19 +128,24 @@ def put(state: Any, path: list[str], key: str, value: Any) -> Any:
     return tuple(put(one, rest, key, value) if str(i) == name else one for i, one in enumerate(state))
 
 
-def collected(state: Any) -> Iterator[tuple[str, Any]]:
-    """What was taken, by path; several uses of one layer stacked, or in a tuple where they differ in shape."""
-    uses: dict[str, list[Any]] = {}
+def uses(state: Any) -> dict[str, list[Any]]:
+    """What was taken, by path, use by use."""
+    found: dict[str, list[Any]] = {}
 
     def look(tree: Any) -> None:
         for leaf in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Taken)):
             if isinstance(leaf, Taken):
                 for path, values in leaf.values.items():
-                    uses.setdefault(path, []).extend(values)
+                    found.setdefault(path, []).extend(values)
                 look(leaf.state)
 
     look(state)
-    for path, values in uses.items():
+    return found
+
+
+def collected(state: Any) -> Iterator[tuple[str, Any]]:
+    """What was taken, by path; several uses of one layer stacked, or in a tuple where they differ in shape."""
+    for path, values in uses(state).items():
         same = len({describe(value) for value in values}) == 1
         if len(values) == 1:
             yield path, values[0]
