@@ -190,6 +190,7 @@ from jseq._layers.vision import pixel_unshuffle as pixel_unshuffle
 from jseq._layers.vision import unfold as unfold
 from jseq._tools.config import from_config as from_config
 from jseq._tools.config import to_config as to_config
+from jseq._tools.draw import draw as draw
 from jseq._tools.fuse import fuse as fuse
 from jseq._tools.intermediates import intermediates as intermediates
 from jseq._tools.saving import load as load
