@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 import jax
 
-from jseq._core import calls, values
+from jseq._core import calls
 from jseq._interop.onnx.graph import Graph
 from jseq._interop.onnx.value import Value
-from jseq.core import Layer, is_constructor
+from jseq._interop.targets import check_targets, registered
+from jseq.core import Layer
 from jseq.errors import CallError, LayerError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -75,10 +76,7 @@ def onnx_emitter(*targets: Any) -> Callable[[F], F]:
         ... def write_double(graph, call):
         ...     return call.x + call.x
     """
-    for target in targets:
-        if not callable(target) or isinstance(target, Layer):
-            raise CallError(f"onnx_emitter takes constructors of layers, or functions, got {target!r:.60}. "
-                            "The call that works: @jseq.onnx_emitter(my_layer).")  # fmt: skip
+    check_targets(targets, "onnx_emitter", CallError)
 
     def register(function: F) -> F:
         EMITTERS.update(dict.fromkeys(targets, function))
@@ -107,12 +105,5 @@ def emit(
 
 def emitter_of(layer: Layer) -> Callable[..., Any]:
     """The emitter of a layer; an error that says how to register one."""
-    target = layer.arguments["function"] if layer.name == "lift" else layer.constructor
-    if target not in EMITTERS:
-        own = layer.name if is_constructor(target) else getattr(target, "__name__", "")
-        unnamed = "<" in own or not own
-        fix = "Give it a name with def. " if unnamed else ""
-        name = "my_function" if unnamed else own
-        raise CallError(f"no ONNX form is known of {values.function_name(target)}. {fix}Register one: "
-                        f"@jseq.onnx_emitter({name}) before a function (graph, call) that returns y.")  # fmt: skip
-    return EMITTERS[target]
+    return registered(EMITTERS, layer, "onnx_emitter", "no ONNX form is known of",
+                      "before a function (graph, call) that returns y.", CallError)  # fmt: skip

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from jseq._combinators.children import Child, Children
-from jseq._core import values
 from jseq._core.checks import by_path
 from jseq._interop.extras import need
+from jseq._interop.targets import check_targets, registered
 from jseq._interop.to_torch.layouts import Layout, entered, left
-from jseq.core import Layer, is_constructor
+from jseq.core import Layer
 from jseq.errors import ConversionError, LayerError
 
 FEATURES = "features"  # what a layer wants that works on the last axis and keeps the others
@@ -99,10 +99,7 @@ def to_torch_converter(
         ...             return x + x
         ...     return Double()
     """
-    for target in targets:
-        if not callable(target) or isinstance(target, Layer):
-            raise ConversionError(f"to_torch_converter takes constructors of layers, or functions, got {target!r:.60}. "
-                                  "The call that works: @jseq.to_torch_converter(my_layer).")  # fmt: skip
+    check_targets(targets, "to_torch_converter", ConversionError)
 
     def register(build: Callable[[Call], Any]) -> Callable[[Call], Any]:
         CONVERTERS.update(dict.fromkeys(targets, Converter(build, spatial_dims, output_dims, own=True)))
@@ -123,15 +120,8 @@ def converter(*targets: Any, wants: Any = None, gives: int | None = None, whole:
 
 def converter_of(layer: Layer) -> Converter:
     """The converter of a layer; an error that says how to register one."""
-    target = layer.arguments["function"] if layer.name == "lift" else layer.constructor
-    if target not in CONVERTERS:
-        own = layer.name if is_constructor(target) else getattr(target, "__name__", "")
-        unnamed = "<" in own or not own
-        fix = "Give it a name with def. " if unnamed else ""
-        name = "my_function" if unnamed else own
-        raise ConversionError(f"no torch module is known for {values.function_name(target)}. {fix}Register one: @jseq."
-                              f"to_torch_converter({name}) on a function (call) that returns a module.")  # fmt: skip
-    return CONVERTERS[target]
+    return registered(CONVERTERS, layer, "to_torch_converter", "no torch module is known for",
+                      "on a function (call) that returns a module.", ConversionError)  # fmt: skip
 
 
 def wanted(layer: Layer) -> Layout | None:
