@@ -10,7 +10,7 @@ from jseq._interop.extras import need
 from jseq._interop.to_torch.beyond import concatenation
 from jseq._interop.to_torch.classes import Own, chained, made
 from jseq._interop.to_torch.layouts import Layout, Move, entered, entry, first, one
-from jseq._interop.to_torch.registry import Call, Parts, convert, converter, inside, wanted, wrapped
+from jseq._interop.to_torch.registry import Call, Parts, convert, converter, inside, of_child, wanted, wrapped
 from jseq._interop.to_torch.wiring import built_graph, wanted_by_graph
 from jseq.core import Layer
 from jseq.errors import ConversionError
@@ -25,11 +25,6 @@ def children_of(layer: Layer) -> list[Layer]:
 def first_wanted(layer: Layer) -> Layout | None:
     """What the first child wants that cares."""
     return next((w for child in children_of(layer) if (w := wanted(child)) is not None), None)
-
-
-def of_child(layer: Layer) -> Layout | None:
-    """What the one layer inside wants."""
-    return wanted(wrapped(layer))
 
 
 @converter(sequential.sequential, mlp.mlp, wants=first_wanted, whole=True)

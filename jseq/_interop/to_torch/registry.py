@@ -134,6 +134,11 @@ def wanted(layer: Layer) -> Layout | None:
     return None if wants == FEATURES else wants
 
 
+def of_child(layer: Layer) -> Layout | None:
+    """The layout that the one layer inside a wrapper takes."""
+    return wanted(wrapped(layer))
+
+
 def convert(layer: Layer, params: Any, state: Any, have: Layout, name: str = "") -> tuple[Any, Layout]:
     """The module for a layer whose input has this layout, and the layout of its output."""
     try:

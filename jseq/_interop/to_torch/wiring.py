@@ -6,6 +6,7 @@ import jax
 
 from jseq._combinators import dataflow
 from jseq._combinators.children import Children
+from jseq._interop.layouts import to_last
 from jseq._interop.to_torch.classes import Own, made, plain, submodule
 from jseq._interop.to_torch.layouts import Layout, Move, collapsed, one
 from jseq._interop.to_torch.registry import Call, Parts, convert, wanted
@@ -89,17 +90,7 @@ class Wiring:
         n = len(layer.arguments["dims"]) - 1
         readers = [step for step in self.call.options["steps"].values() if value in step[1:]]
         wants = [wanted(layer_at(self.call.layer, step[0])) for step in readers]
-        return n if is_to_last(layer, n) and wants and all(want == n for want in wants) else 0
-
-
-def is_to_last(layer: Layer, n: int) -> bool:
-    """Whether a layer moves the channels behind n spatial axes."""
-    return layer.constructor is permute and layer.arguments["dims"] == (*range(-n, 0), -n - 1)
-
-
-def is_to_first(layer: Layer, n: int) -> bool:
-    """Whether a layer moves the channels in front of n spatial axes."""
-    return layer.constructor is permute and layer.arguments["dims"] == (-1, *range(-n - 1, -1))
+        return n if layer == to_last(n) and wants and all(want == n for want in wants) else 0
 
 
 def built_graph(call: Call) -> Any:

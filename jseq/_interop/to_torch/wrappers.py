@@ -18,13 +18,13 @@ from jseq._combinators import (
 )
 from jseq._interop.entries import entries_of, order_of
 from jseq._interop.extras import need
+from jseq._interop.layouts import to_first, to_last
 from jseq._interop.leaves import Leaf
 from jseq._interop.to_torch.classes import Own, made, plain, submodule
 from jseq._interop.to_torch.layers import by_name
 from jseq._interop.to_torch.layouts import Layout, after, before, entered, left
-from jseq._interop.to_torch.registry import Call, Parts, convert, converter, inside, wanted, wrapped
+from jseq._interop.to_torch.registry import Call, Parts, convert, converter, inside, of_child, wanted, wrapped
 from jseq._interop.to_torch.sequences import timed
-from jseq._interop.to_torch.wiring import is_to_first, is_to_last
 from jseq.core import Layer, as_layer
 from jseq.errors import ConversionError
 
@@ -40,7 +40,7 @@ class Permute(Own):
 @by_name("permute", whole=True, wants=0)
 def permute(call: Call) -> Any:
     have = call.spatial_dims
-    if have and is_to_first(call.layer, have):
+    if have and call.layer == to_first(have):
         return plain("Identity"), 0  # torch has that order already
     return entered(made(Permute, dims=call.options["dims"]), have, 0), 0
 
@@ -62,7 +62,7 @@ def adapted(call: Call) -> Any:
     change: Any = None
     if first is not None:
         first, enters = as_layer(first), wanted(wrapped(call.layer))
-        if have == 0 and enters and is_to_last(first, enters):
+        if have == 0 and enters and first == to_last(enters):
             have = enters
         else:
             change, have = convert(first, (), (), have)
@@ -88,11 +88,6 @@ def channels_first(call: Call) -> Any:
     module, gives = inside(call, n)
     entered(module, have, 0)
     return (left(module, gives, n), 0) if call.options["output"] == "image" else (module, gives)
-
-
-def of_child(layer: Layer) -> Layout | None:
-    """What the one layer inside wants."""
-    return wanted(wrapped(layer))
 
 
 @converter(tie.tie, wants=of_child, whole=True)
