@@ -1,7 +1,7 @@
 """Equal layers side by side are traced once: each distinct one becomes an inner `jax.jit`, whose trace JAX keeps."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -31,10 +31,15 @@ def is_traced(leaf: Any) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def program(layer: "Layer", train: bool) -> Any:
-    """The layer's `apply` as a function of arrays alone."""
+    """The function of the layer, compiled."""
+    return jax.jit(function_of(layer, train))
+
+
+def function_of(layer: "Layer", train: bool) -> Callable[..., tuple[Any, Any]]:
+    """The layer's `apply` as a function of arrays alone, under the layer's name."""
 
     def run(params: Any, state: Any, x: Any, key: Any, context: Any) -> tuple[Any, Any]:
         return run_apply(layer, params, state, x, key, train, context)
 
     run.__name__ = run.__qualname__ = layer.name
-    return jax.jit(run)
+    return run

@@ -15,6 +15,11 @@ def scope_of(equation: Any) -> Scope:
     return tuple(word for word in re.split(r"[/()]", str(equation.source_info.name_stack)) if word)
 
 
+def is_variable(atom: Any) -> bool:
+    """Whether what an equation reads is no literal."""
+    return not hasattr(atom, "val")
+
+
 def bodies(equation: Any) -> list[Any]:
     """The jaxprs inside an equation."""
     found: list[Any] = []
@@ -86,7 +91,7 @@ class Kept:
 
     def origin(self, jaxpr: Any, variable: Any) -> Array | int | None:
         """The array behind a variable; the index of the input that it is a view of; None for a constant."""
-        if hasattr(variable, "val"):
+        if not is_variable(variable):
             return None
         if variable not in self.producers(jaxpr):
             return next((i for i, given in enumerate(jaxpr.invars) if given is variable), None)

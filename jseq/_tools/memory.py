@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from jseq._tools.jaxprs import VIEWS, bodies, size_in_bytes
+from jseq._tools.jaxprs import VIEWS, bodies, is_variable, size_in_bytes
 
 # What reads and writes whole arrays. Anything else that is used once is fused into its user, and takes no memory.
 WHOLE = frozenset({
@@ -56,4 +56,4 @@ def buffers(jaxpr: Any, outputs: list[Any]) -> dict[Any, Any]:
 
 def variables(values: Any) -> list[Any]:
     """The variables among what an equation reads, without literals."""
-    return [v for v in values if not hasattr(v, "val")]
+    return [v for v in values if is_variable(v)]

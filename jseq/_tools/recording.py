@@ -9,6 +9,7 @@ import jax
 
 from jseq._core import calls
 from jseq._core.watching import watched_by
+from jseq._tools.jaxprs import is_variable
 from jseq.core import Layer
 
 Names = tuple[str, ...]
@@ -122,11 +123,6 @@ def runs(jaxpr: Any, calls: Mapping[str, Call]) -> Iterator[Run]:
         waiting = Run(equation, equation, call, call)
     if waiting:
         yield waiting
-
-
-def is_variable(atom: Any) -> bool:
-    """Whether this is no literal."""
-    return not hasattr(atom, "val")
 
 
 def shape(variable: Any) -> jax.ShapeDtypeStruct:

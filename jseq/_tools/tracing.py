@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from jseq._core import calls
+from jseq._core.sharing import function_of
 from jseq._core.watching import watched_by
 from jseq._tools.places import places
+from jseq._tools.probes import is_inexact
 from jseq._tools.selection import merge
 from jseq.core import Layer, with_state
 
@@ -49,34 +51,26 @@ class Once:
     def __init__(self, model: Layer):
         self.gave: dict[Names, Any] = {}
         self.first: dict[Any, Names] = {}
-        here = Counter(place.layer for place in places(model))
-        self.jitted: dict[Layer, Callable[..., Any]] = {
-            layer: jax.jit(call_of(layer), static_argnums=0) for layer, times in here.items() if times > 1
-        }
+        self.times = Counter(place.layer for place in places(model))
+        # Not `sharing.program`: what that has traced before calls no watcher.
+        self.jitted: dict[tuple[Layer, bool], Callable[..., Any]] = {}
 
     def __call__(
         self, names: Names, layer: Layer, params: Any, state: Any, x: Any, key: Any, train: bool, context: Any
     ) -> tuple[Any, Any]:
         arguments = (params, state, x, key, context)
-        if layer not in self.jitted:
+        if self.times[layer] < 2:
             y, state = calls.run_apply(layer, params, state, x, key, train, context)
         else:
-            y, state = self.jitted[layer](train, *arguments)
+            if (layer, train) not in self.jitted:
+                self.jitted[layer, train] = jax.jit(function_of(layer, train))
+            y, state = self.jitted[layer, train](*arguments)
             leaves, structure = jax.tree.flatten(arguments)
             first = self.first.setdefault((layer, structure, tuple(map(jax.typeof, leaves))), names)
             inside = {path[len(first) :]: given for path, given in self.gave.items() if path[: len(first)] == first}
             self.gave |= {(*names, *path): given for path, given in inside.items()}
         self.gave.setdefault(names, jax.tree.map(calls.as_shape, y))
         return y, state
-
-
-def call_of(layer: Layer) -> Callable[..., Any]:
-    """A function of the arguments of `apply` alone, to be jitted."""
-
-    def call(train: bool, params: Any, state: Any, x: Any, key: Any, context: Any) -> tuple[Any, Any]:
-        return calls.run_apply(layer, params, state, x, key, train, context)
-
-    return call
 
 
 def forward(model: Layer, params: Any, state: Any, x: Any, train: bool, context: Any) -> Forward:
@@ -97,13 +91,13 @@ def training(model: Layer, params: Any, state: Any, x: Any, context: Any) -> Ste
     counts: list[int] = []
 
     def step(params: Any, state: Any, x: Any, key: Any, context: Any) -> Any:
-        floats = jax.tree.map(lambda leaf: leaf if is_floating(leaf) else None, params)
-        rest = jax.tree.map(lambda leaf: None if is_floating(leaf) else leaf, params)
+        floats = jax.tree.map(lambda leaf: leaf if is_inexact(leaf) else None, params)
+        rest = jax.tree.map(lambda leaf: None if is_inexact(leaf) else leaf, params)
 
         def floating_outputs(floats: Any) -> tuple[Any, Any]:
             with watched_by(Once(model)):
                 y, new = with_state(model).apply(merge(floats, rest), state, x, key=key, train=True, context=context)
-            return [leaf for leaf in jax.tree.leaves(y) if is_floating(leaf)], new
+            return [leaf for leaf in jax.tree.leaves(y) if is_inexact(leaf)], new
 
         ys, pull, new = jax.vjp(floating_outputs, floats, has_aux=True)
         gradient = pull(jax.tree.map(jnp.ones_like, ys))
@@ -119,8 +113,3 @@ def traced(function: Callable[..., Any], params: Any, state: Any, x: Any, contex
     """The jaxpr of a function of params, state, x, a key and a context."""
     key = jax.eval_shape(lambda: jax.random.key(0))
     return jax.make_jaxpr(function)(params, state, x, key, context).jaxpr
-
-
-def is_floating(leaf: Any) -> bool:
-    """Whether an array, or its shape, can be differentiated."""
-    return bool(jnp.issubdtype(leaf.dtype, jnp.inexact))

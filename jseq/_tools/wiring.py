@@ -11,8 +11,8 @@ from typing import Any
 import jax
 
 from jseq._core import calls
-from jseq._tools.jaxprs import bodies
-from jseq._tools.recording import Call, Names, Run, is_variable, recorded, runs, shape
+from jseq._tools.jaxprs import bodies, is_variable
+from jseq._tools.recording import Call, Names, Run, recorded, runs, shape
 from jseq.core import Layer
 
 Sources = frozenset[int]
