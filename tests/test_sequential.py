@@ -155,6 +155,16 @@ def gained():
     return jseq.no_params, apply
 
 
+def test_the_main_child_gets_the_key_as_it_is():
+    drop = jseq.dropout(0.5)
+    block = jseq.residual(drop)
+    x = jnp.ones((4, 8))
+    y = block.apply(block.init(KEY), x, key=KEY, train=True)
+    chex.assert_trees_all_equal(y, x + drop.apply((), x, key=KEY, train=True))
+    with pytest.raises(CallError, match=r"the name of a child \(layer\), got 'base'"):
+        jseq.Children({"layer": drop}, main="base")
+
+
 def test_equal_layers_are_traced_once_and_keep_their_own_paths():
     traces = []
 

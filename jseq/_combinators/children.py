@@ -107,6 +107,8 @@ class Children:
             layers = layers[0]
         self.named = isinstance(layers, Mapping)
         items = dict(layers) if isinstance(layers, Mapping) else {str(i): v for i, v in enumerate(layers)}
+        if main is not None and main not in items:
+            raise CallError(f"expected main to be the name of a child ({', '.join(items)}), got {main!r}.")
         seen: Counter[str] = Counter()
         self.children: list[Child] = []
         made = {name: as_layer(value) for name, value in items.items()}

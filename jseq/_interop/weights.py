@@ -96,6 +96,7 @@ def load_torch_state_dict(model: Layer, state_dict: Any, x: Any = None) -> tuple
         ParamsError: entries are missing, unexpected or misshapen; all of them are listed.
         CallError: state_dict is no mapping and no path; a layer keeps its params in a form that torch has no names for.
         FileError: a path is given, and the file is damaged, or no safetensors file.
+        ImportError: a path is given, and safetensors is not installed.
 
     Example:
         >>> import numpy as np, jseq

@@ -35,6 +35,7 @@ def save(path: PathLike, model: Layer, params: Any, state: Any = None) -> None:
             without the model.
         ParamsError: the model keeps state, and none was given.
         OSError: the file cannot be written.
+        ImportError: safetensors is not installed (the extra `io`).
 
     Example:
         >>> import jax, jseq, tempfile
@@ -64,6 +65,7 @@ def save_params(path: PathLike, params: Any, state: Any = None) -> None:
     Raises:
         FileError: a leaf that is no array, or whose dtype the format has not, with its path.
         OSError: the file cannot be written.
+        ImportError: safetensors is not installed (the extra `io`).
 
     Example:
         >>> import jax, jax.numpy as jnp, jseq, tempfile
@@ -91,6 +93,7 @@ def load(path: PathLike) -> tuple[Layer, Any, Any]:
     Raises:
         FileError: the file is damaged, is not one that `save` wrote, or names a layer that is not known.
         OSError: there is no such file.
+        ImportError: safetensors is not installed (the extra `io`).
 
     Example:
         See `save`.
@@ -130,6 +133,7 @@ def load_params(path: PathLike, like: Any, state: Any = None) -> Any:
         FileError: the file is damaged; or it does not fit, and one error lists all that is missing, unexpected and
             mismatched.
         OSError: there is no such file.
+        ImportError: safetensors is not installed (the extra `io`).
 
     Example:
         See `save_params`.
