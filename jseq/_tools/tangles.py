@@ -169,9 +169,9 @@ class Rows:
         sources = sorted(self.above(row, item), key=lambda source: ends[source][0])
         real = item[0] == item[1] and item[0] <= len(self.nodes)
         node = self.nodes[item[0] - 1] if real else None
-        room = min(
-            PORT, 0.0 if node is None or node.kind == "frame" else node.block.boxes[0].width * 0.7 / len(sources or "1")
-        )
+        room = 0.0
+        if node is not None and node.kind != "frame":
+            room = min(PORT, node.block.boxes[0].width * 0.7 / max(len(sources), 1))
         for i, source in enumerate(sources):
             x = self.x[row, item] + (i - (len(sources) - 1) / 2) * room
             block.wire(ends[source], (x, y), curved=True, arrow=node is not None and node.kind != "frame")
