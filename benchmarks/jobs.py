@@ -97,6 +97,21 @@ def functional(
     return carrying(jax.jit(step), carry, x, y, evaluation(workload, apply), lambda carry: carry[:2])
 
 
+def narrow(apply: Apply) -> Apply:
+    """The same in bfloat16: params and inputs are cast, gradients and the params that are kept stay float32."""
+    import jax
+    import jax.numpy as jnp
+
+    def cast(tree: Any) -> Any:
+        return jax.tree.map(lambda a: a.astype(jnp.bfloat16) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+
+    def narrowed(params: Any, state: Any, x: Any, key: Any, train: bool) -> tuple[Any, Any]:
+        y, state = apply(cast(params), state, cast(x), key, train)
+        return y.astype(jnp.float32), state
+
+    return narrowed
+
+
 def evaluation(workload: str, apply: Apply) -> Callable[[Any, Any, Any], Any]:
     """The jitted evaluation `y = f(params, state, x)`; for `vmap`, of images one by one, each a batch of one."""
     import jax

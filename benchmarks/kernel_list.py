@@ -31,13 +31,14 @@ class Kernel(NamedTuple):
     random: bool = False
 
 
-def kernels() -> list[Kernel]:
-    """Every kernel and shape of the table."""
-    return [*pooling(), *normalisation(), *elementwise(), *attention(), *convolution(), *recurrence(), *products()]
+def kernels(times: int = 1) -> list[Kernel]:
+    """Every kernel and shape of the table, with batches so many times as large."""
+    families = (pooling, normalisation, elementwise, attention, convolution, recurrence, products)
+    return [kernel for family in families for kernel in family(times)]
 
 
-def pooling() -> list[Kernel]:
-    image = ((64, 32, 32, 32),)
+def pooling(times: int) -> list[Kernel]:
+    image = ((64 * times, 32, 32, 32),)
     return [
         Kernel("max pool 2x2", 0.25, image, lambda x: naive.max_pool(x, 2, 2), lambda x: F.max_pool2d(x, 2)),
         Kernel(
@@ -47,8 +48,8 @@ def pooling() -> list[Kernel]:
     ]
 
 
-def normalisation() -> list[Kernel]:
-    image, row = (64, 32, 32, 32), (8, 128, 256)
+def normalisation(times: int) -> list[Kernel]:
+    image, row, wide = (64 * times, 32, 32, 32), (8 * times, 128, 256), (8 * times, 128, 768)
 
     def batch_norm(x: jax.Array, weight: jax.Array, bias: jax.Array) -> jax.Array:
         return F.batch_norm(x, None, None, weight, bias, train=True)[0]
@@ -59,7 +60,7 @@ def normalisation() -> list[Kernel]:
     return [
         Kernel("batch norm, training", 0.65, (image, (32,), (32,)), naive.batch_norm, batch_norm),
         Kernel("layer norm, width 256", 1.0, (row, (256,), (256,)), naive.layer_norm, layer_norm(256)),
-        Kernel("layer norm, width 768", 1.0, ((8, 128, 768), (768,), (768,)), naive.layer_norm, layer_norm(768)),
+        Kernel("layer norm, width 768", 1.0, (wide, (768,), (768,)), naive.layer_norm, layer_norm(768)),
         Kernel("RMS norm, width 256", 1.0, (row, (256,)), naive.rms_norm, lambda x, w: F.rms_norm(x, 256, w, 1e-5)),
         Kernel(
             "group norm, 8 groups",
@@ -72,14 +73,14 @@ def normalisation() -> list[Kernel]:
     ]
 
 
-def elementwise() -> list[Kernel]:
+def elementwise(times: int) -> list[Kernel]:
     def key() -> tuple[jax.Array]:
         return (jax.random.key(1),)
 
     def dropout(p: float) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
         return (lambda x, key: naive.dropout(x, key, p)), (lambda x, key: F.dropout(x, p, key=key))
 
-    wide = ((8, 128, 1024),)
+    wide = ((8 * times, 128, 1024),)
     return [
         Kernel("dropout, p = 0.5", 0.4, wide, *dropout(0.5), key, random=True),
         Kernel("dropout, p = 0.1", 0.6, wide, *dropout(0.1), key, random=True),
@@ -87,25 +88,25 @@ def elementwise() -> list[Kernel]:
     ]
 
 
-def attention() -> list[Kernel]:
+def attention(times: int) -> list[Kernel]:
     def causal(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
     found: list[Kernel] = []
     for length, batch, goal in ((128, 8, None), (1024, 2, 0.4)):
-        heads = ((batch, length, 4, 64),) * 3
+        heads = ((batch * times, length, 4, 64),) * 3
         found.append(Kernel(f"causal attention, {length} tokens", goal, heads, naive.causal_attention, causal))
     return found
 
 
-def convolution() -> list[Kernel]:
+def convolution(times: int) -> list[Kernel]:
     def against(
         name: str, x: tuple[int, ...], weight: tuple[int, ...], goal: float, padding: int, groups: int = 1
     ) -> Kernel:
         return Kernel(
             f"conv {name}",
             goal,
-            (x, weight),
+            ((x[0] * times, *x[1:]), weight),
             lambda x, w: naive.conv(x, w, padding, groups),
             lambda x, w: F.conv2d(x, w, padding=padding, groups=groups),
         )
@@ -120,9 +121,9 @@ def convolution() -> list[Kernel]:
     ]
 
 
-def recurrence() -> list[Kernel]:
+def recurrence(times: int) -> list[Kernel]:
     def weights(gates: int) -> Shapes:
-        return (16, 128, 128), (128, gates * 128), (128, gates * 128), (gates * 128,)
+        return (16 * times, 128, 128), (128, gates * 128), (128, gates * 128), (gates * 128,)
 
     def lstm(x: jax.Array, ih: jax.Array, hh: jax.Array, bias: jax.Array) -> jax.Array:
         return F.lstm(x, None, ih, hh, bias)[0]
@@ -140,13 +141,20 @@ def recurrence() -> list[Kernel]:
     ]
 
 
-def products() -> list[Kernel]:
+def products(times: int) -> list[Kernel]:
     def ids() -> tuple[jax.Array]:
-        return (jax.random.randint(jax.random.key(2), (8, 128), 0, 8192, jnp.int32),)
+        return (jax.random.randint(jax.random.key(2), (8 * times, 128), 0, 8192, jnp.int32),)
 
+    rows = (8 * times, 128, 256)
     return [
-        Kernel("linear on (8, 128, 256) to 1024", 0.8, ((8, 128, 256), (256, 1024), (1024,)), naive.linear, F.linear),
-        Kernel("linear on (64, 784) to 512", 1.0, ((64, 784), (784, 512), (512,)), naive.linear, F.linear),
+        Kernel(
+            "linear on (8, 128, 256) to 1024",
+            0.8,
+            (rows, (256, 1024), (1024,)),
+            naive.linear,
+            F.linear,
+        ),
+        Kernel("linear on (64, 784) to 512", 1.0, ((64 * times, 784), (784, 512), (512,)), naive.linear, F.linear),
         Kernel(
             "embedding of 8192 x 256",
             1.0,

@@ -1,12 +1,16 @@
 """Measures jseq's kernels beside the straightforward JAX formulation of the same mathematics (naive.py).
 
 Both run in turn in one process, the order reversed every round; a ratio is the median of the rounds' ratios. The
-largest error is that of jseq's float32 output and gradients against the naive formulation in float64, relative to
-the largest element. python -m benchmarks.kernels [--only gelu lstm] [--rounds 31] [--json file]
+errors are those of output and gradients against the naive formulation in float64, relative to the largest element, at
+the batch of a CPU. On an accelerator batches are 32 times as large, so that there is work for all of it.
+
+    python -m benchmarks.kernels [--only gelu lstm] [--rounds 31] [--dtype float32 bfloat16] [--json file]
 """
 
 import argparse
 import json
+import math
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
@@ -41,23 +45,24 @@ def programs(function: Callable[..., jax.Array]) -> Programs:
 
 def arguments(kernel: Kernel, dtype: Any) -> tuple[Any, jax.Array, Any]:
     """Draws the arguments; weights are scaled down so that sums keep unit size."""
-    generator = np.random.default_rng(0)
-    draws = [generator.standard_normal(shape) for shape in kernel.shapes]
-    weights = (d / np.sqrt(np.prod(d.shape[:-1])) if i and len(d.shape) in (2, 4) else d for i, d in enumerate(draws))
-    scale = kernel.name.startswith(("conv", "linear", "LSTM", "GRU", "RNN,"))
-    args = tuple(jnp.asarray(a, dtype) for a in (weights if scale else draws))
-    fixed = kernel.fixed()
-    y = jax.eval_shape(kernel.naive, *args, *fixed)
-    return args, jnp.asarray(generator.standard_normal(y.shape), dtype), fixed
+    fixed, scale = kernel.fixed(), kernel.name.startswith(("conv", "linear", "LSTM", "GRU", "RNN,"))
+
+    def draw(number: int, shape: tuple[int, ...]) -> jax.Array:
+        size = math.prod(shape[:-1]) ** -0.5 if scale and number > 0 and len(shape) in (2, 4) else 1.0
+        return jax.random.normal(jax.random.key(number + 1), shape, dtype) * jnp.asarray(size, dtype)
+
+    args = tuple(draw(number, shape) for number, shape in enumerate(kernel.shapes))
+    return args, draw(-1, jax.eval_shape(kernel.naive, *args, *fixed).shape), fixed
 
 
 def ratio_of(first: Callable[[], Any], second: Callable[[], Any], rounds: int, seconds: float) -> dict[str, float]:
     """Times two calls in turn, each in bursts of about `seconds`: medians, ratio of second to first, its quartiles."""
 
     def burst(call: Callable[[], Any], times: int) -> float:
-        start = time.perf_counter()
+        start, result = time.perf_counter(), None
         for _ in range(times):
-            jax.block_until_ready(call())
+            result = call()
+        jax.block_until_ready(result)
         return (time.perf_counter() - start) / times
 
     for call in (first, second):
@@ -74,52 +79,116 @@ def ratio_of(first: Callable[[], Any], second: Callable[[], Any], rounds: int, s
     return {"naive_ms": statistics.median(a) * 1e3, "ratio": statistics.median(ratios), "low": low, "high": high}
 
 
-def largest_error(kernel: Kernel, fast: Programs) -> float | None:
-    """Compares output and gradients of float32 with the naive formulation in float64, relative to the largest."""
+def largest_error(kernel: Kernel, dtype: Any, own: Programs) -> float | None:
+    """Compares output and gradients with the naive formulation in float64, relative to the largest."""
     if kernel.random:
         return None
-    found = jax.tree.map(np.asarray, fast.both(*arguments(kernel, jnp.float32)))
+    found = jax.tree.map(lambda a: np.asarray(a, np.float64), own.both(*arguments(kernel, dtype)))
     with jax.enable_x64(True):
-        wanted = jax.tree.map(np.asarray, programs(kernel.naive).both(*arguments(kernel, jnp.float64)))
+        args, dy = jax.tree.map(lambda a: a.astype(jnp.float64), arguments(kernel, dtype)[:2])
+        given = args, dy, kernel.fixed()
+        wanted = jax.tree.map(np.asarray, programs(kernel.naive).both(*jax.device_put(given, jax.devices("cpu")[0])))
     pairs = zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True)
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
 
 
-def measure(kernel: Kernel, rounds: int, seconds: float) -> dict[str, Any]:
-    """One line of the table."""
-    slow, fast = programs(kernel.naive), programs(kernel.jseq)
-    given = arguments(kernel, jnp.float32)
-    line: dict[str, Any] = {"name": kernel.name, "goal": kernel.goal, "error": largest_error(kernel, fast)}
-    for part in Programs._fields:
-        first, second = getattr(slow, part), getattr(fast, part)
-        line[part] = ratio_of(lambda f=first: f(*given), lambda f=second: f(*given), rounds, seconds)
+class Pair(NamedTuple):
+    """A kernel's two formulations, and what they are called with."""
+
+    kernel: Kernel
+    slow: Programs
+    fast: Programs
+    given: tuple[Any, jax.Array, Any]
+
+    def calls(self) -> list[Callable[[], Any]]:
+        """The four calls that are timed: naive's and jseq's forward pass, and the same with the gradient."""
+        found = [getattr(own, part) for part in Programs._fields for own in (self.slow, self.fast)]
+        return [lambda call=call: call(*self.given) for call in found]
+
+
+def chosen(options: argparse.Namespace) -> list[tuple[str, Kernel]]:
+    """What was asked for, dtype by dtype."""
+    some = [k for k in kernels(options.times) if not options.only or any(part in k.name for part in options.only)]
+    return [(dtype, kernel) for dtype in options.dtype for kernel in some]
+
+
+def prepared(dtype: str, kernel: Kernel) -> tuple[Pair, dict[str, Any]]:
+    """Compiles the four programs, and finds the errors of both formulations at the batch of a CPU."""
+    given = arguments(kernel, jnp.dtype(dtype))
+    pair = Pair(kernel, programs(kernel.naive), programs(kernel.jseq), given)
+    line: dict[str, Any] = {"name": kernel.name, "dtype": dtype, "goal": kernel.goal}
+    try:
+        for call in pair.calls():
+            jax.block_until_ready(call())
+        small = next(k for k in kernels() if k.name == kernel.name)
+        line["error"], line["naive_error"] = (largest_error(small, jnp.dtype(dtype), p) for p in (pair.fast, pair.slow))
+    except Exception as error:  # the table says so, and the others are measured
+        line["failed"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return pair, line
+
+
+def measure(pair: Pair, line: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """Completes one line of the table."""
+    calls = pair.calls()
+    for number, part in enumerate(() if "failed" in line else Programs._fields):
+        line[part] = ratio_of(*calls[2 * number : 2 * number + 2], options.rounds, options.seconds)
     return line
+
+
+def share(number: int, options: argparse.Namespace, barrier: Any, lock: Any, found: Any) -> None:
+    """The part of one process: it compiles beside the others, and measures when they all have and none else does."""
+    own = list(enumerate(chosen(options)))[number :: options.processes]
+    ready = [(place, *prepared(*what)) for place, what in own]
+    barrier.wait()
+    with lock:
+        found.put([(place, measure(pair, line, options)) for place, pair, line in ready])
+
+
+def measured(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The lines of the tables, in order."""
+    make = multiprocessing.get_context("spawn")
+    barrier, lock, found = make.Barrier(options.processes), make.Lock(), make.Queue()
+    for number in range(options.processes):
+        make.Process(target=share, args=(number, options, barrier, lock, found), daemon=True).start()
+    lines = [line for _ in range(options.processes) for line in found.get()]
+    return [line for _, line in sorted(lines, key=lambda placed: placed[0])]
 
 
 def in_words(line: dict[str, Any]) -> str:
     """Writes one line as a row of the table."""
+    if "failed" in line:
+        return f"| {line['name']} | {line['failed']} | | | | | |"
     cells = [line["name"], f"{line['both']['naive_ms']:.2f}"]
     cells += [f"{line[p]['ratio']:.2f} ({line[p]['low']:.2f} to {line[p]['high']:.2f})" for p in ("forward", "both")]
     cells += ["-" if line["goal"] is None else f"{line['goal']:.2f}"]
-    cells += ["different masks" if line["error"] is None else f"{line['error']:.1e}"]
+    cells += ["different masks" if line[e] is None else f"{line[e]:.1e}" for e in ("error", "naive_error")]
     return "| " + " | ".join(cells) + " |"
 
 
-def main() -> None:
+def options_of() -> argparse.Namespace:
+    accelerator = jax.default_backend() != "cpu"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[], help="parts of the names")
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--seconds", type=float, default=0.05, help="of one burst of calls")
+    parser.add_argument("--dtype", nargs="+", default=["float32"])
+    parser.add_argument("--times", type=int, default=32 if accelerator else 1, help="how many times the batch")
+    parser.add_argument("--processes", type=int, default=8 if accelerator else 1, help="that compile side by side")
     parser.add_argument("--json", help="a file to write the figures to")
-    options = parser.parse_args()
-    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {options.rounds} rounds, jseq / naive (quartiles)")
-    print("| kernel | naive fwd + grad, ms | forward | forward and gradient | goal | largest error |")
-    print("|---|---|---|---|---|---|")
-    lines: list[dict[str, Any]] = []
-    for kernel in kernels():
-        if not options.only or any(part in kernel.name for part in options.only):
-            lines.append(measure(kernel, options.rounds, options.seconds))
-            print(in_words(lines[-1]), flush=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = options_of()
+    lines = measured(options)
+    for dtype in options.dtype:
+        print(
+            f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {dtype}, {options.times} times the batch, "
+            f"{options.rounds} rounds, jseq / naive (quartiles)\n"
+        )
+        print("| kernel | naive fwd + grad, ms | forward | forward and gradient | goal | largest error | naive's |")
+        print("|---|---|---|---|---|---|---|")
+        print("\n".join(in_words(line) for line in lines if line["dtype"] == dtype) + "\n")
     if options.json:
         with open(options.json, "w") as file:
             json.dump(lines, file, indent=1)

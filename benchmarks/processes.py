@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.workloads import LARGE
+
 ROOT = Path(__file__).resolve().parent.parent
 # glibc gives large buffers back to the system after each call and faults them in again at the next, which costs some
 # programs eight times their own work: one resident arena, for every library alike.
@@ -38,7 +40,10 @@ def environment(threads: int) -> dict[str, str]:
     counts = dict.fromkeys(THREADS, str(threads))
     paths = {"PYTHONPATH": str(ROOT), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     # torch.compile keeps what it compiled; a fresh folder makes every run pay as the others do.
-    return {**kept, **counts, **ALLOCATION, **QUIET, **paths, "TORCHINDUCTOR_CACHE_DIR": tempfile.mkdtemp()}
+    paths["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp()
+    if LARGE:  # a GPU's programs compile for minutes: what was compiled to be timed is run
+        paths["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp()
+    return {**kept, **counts, **ALLOCATION, **QUIET, **paths}
 
 
 class Process:

@@ -3,6 +3,7 @@
 The trees of initial values are those of `libraries/hand.py`; the others lay the same numbers out in their own way.
 """
 
+import os
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ class Chain(NamedTuple):
     batch: int = 32
 
 
+LARGE = os.environ.get("BENCH_SIZES") == "large"  # for accelerators; the workers read it as well
 WORKLOADS: dict[str, Any] = {
     "tiny_mlp": Mlp((32, 64, 64, 10), 32),
     "mlp": Mlp((784, 2048, 2048, 10), 256),
@@ -58,6 +60,14 @@ WORKLOADS: dict[str, Any] = {
     "gpt2": Gpt(50257, 1024, 768, 12, 12, 0.1, 1),
     "ensemble": Mlp((128, 256, 256, 10), 64),
 }
+if LARGE:  # what gives an accelerator something to do
+    WORKLOADS |= {
+        "mlp": Mlp((784, 4096, 4096, 10), 4096),
+        "cnn": Cnn(batch=1024),
+        "transformer": Gpt(8192, 512, 768, 12, 12, 0.1, 8),
+        "ensemble": Mlp((128, 1024, 1024, 10), 1024),
+    }
+NARROW = ("mlp", "cnn", "transformer") if LARGE else ()  # measured in bfloat16 as well
 TIMED = ("tiny_mlp", "mlp", "cnn", "transformer", "ensemble", "vmap")
 MEMBERS = 8  # of the ensemble: so many MLPs side by side, all given the same batch
 RATE = 0.01  # of plain stochastic gradient descent, in every training step

@@ -5,6 +5,7 @@
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -31,7 +32,7 @@ def batch_norm(p: Any, s: Any, x: Any, train: bool) -> tuple[Any, Any]:
         s = {"mean": 0.9 * s["mean"] + 0.1 * mean, "var": 0.9 * s["var"] + 0.1 * var}
     else:
         mean, var = s["mean"], s["var"]
-    return (x - mean) / jnp.sqrt(var + 1e-5) * p["weight"] + p["bias"], s
+    return ((x - mean) / jnp.sqrt(var + 1e-5) * p["weight"] + p["bias"]).astype(x.dtype), s  # statistics are float32
 
 
 def dropout(key: Any, x: Any, p: float, train: bool) -> Any:
@@ -120,6 +121,8 @@ def job(workload: str, variant: str) -> jobs.Job:
     apply, params, state = pair_of(workload)
     if variant == "hand scan":
         apply, params = scanned_chain, jobs.stacked_members(params)
+    if variant == "hand bf16":
+        return replace(jobs.functional(workload, jobs.narrow(apply), params, state, by_hand=True), note="bfloat16")
     return jobs.functional(workload, apply, params, state, by_hand=True)
 
 
@@ -154,4 +157,4 @@ def init(workload: str) -> Any:
     return fresh
 
 
-VARIANTS = {"hand": ("*",), "hand scan": ("chain",)}
+VARIANTS = {"hand": ("*",), "hand scan": ("chain",), "hand bf16": workloads.NARROW}

@@ -1,5 +1,6 @@
 """jseq, as its documentation writes it. "jseq repeat" compiles equal blocks once; for it there is nothing faster."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -99,13 +100,19 @@ def job(workload: str, variant: str) -> jobs.Job:
         def plain(params: Any, state: Any, x: Any, key: Any, train: bool) -> tuple[Any, Any]:
             return model.apply(params, x, key=key, train=train), state
 
-        return jobs.functional(workload, plain, params)
+        return in_dtype(workload, variant, plain, params)
     init, apply = jseq.with_state(model)
 
     def threading(params: Any, state: Any, x: Any, key: Any, train: bool) -> tuple[Any, Any]:
         return apply(params, state, x, key=key, train=train)
 
-    return jobs.functional(workload, threading, params, init(jax.random.key(0))[1])
+    return in_dtype(workload, variant, threading, params, init(jax.random.key(0))[1])
+
+
+def in_dtype(workload: str, variant: str, apply: jobs.Apply, *given: Any) -> jobs.Job:
+    if variant == "jseq bf16":
+        return replace(jobs.functional(workload, jobs.narrow(apply), *given), note="bfloat16")
+    return jobs.functional(workload, apply, *given)
 
 
 def init(workload: str) -> Any:
@@ -113,4 +120,4 @@ def init(workload: str) -> Any:
     return model_of(workload).init
 
 
-VARIANTS = {"jseq": ("*",), "jseq repeat": ("chain",)}
+VARIANTS = {"jseq": ("*",), "jseq repeat": ("chain",), "jseq bf16": workloads.NARROW}

@@ -1,5 +1,6 @@
 """torch: eager, compiled by `torch.compile`, and for images with channels-last memory."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from benchmarks import jobs, workloads
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+torch.set_float32_matmul_precision("high")  # TF32 on NVIDIA GPUs, as JAX does there
 
 
 def mlp(size: workloads.Mlp) -> nn.Module:
@@ -120,18 +122,20 @@ def job(workload: str, variant: str) -> jobs.Job:
     model.to(DEVICE, memory_format=torch.channels_last if "channels-last" in variant else torch.preserve_format)
     optimiser = torch.optim.SGD(model.parameters(), workloads.RATE)
     trained = torch.compile(model) if "compile" in variant else model
+    narrow = torch.autocast(DEVICE, torch.bfloat16, enabled="bf16" in variant)
 
     def step() -> Any:
         model.train()
         optimiser.zero_grad()
-        value = loss(trained(x), y)
+        with narrow:
+            value = loss(trained(x), y)
         value.backward()
         optimiser.step()
         return value.detach()
 
     def forward() -> Any:
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), narrow:
             return trained(x)
 
     if workload == "vmap":
@@ -142,7 +146,7 @@ def job(workload: str, variant: str) -> jobs.Job:
             with torch.no_grad():
                 return torch.vmap(lambda x: torch.func.functional_call(model, state, (x[None],)))(x)
 
-    return job_of(step, forward, model.parameters())
+    return replace(job_of(step, forward, model.parameters()), note="bfloat16" if "bf16" in variant else "")
 
 
 def job_of(step: Any, forward: Any, parameters: Any) -> jobs.Job:
@@ -152,7 +156,7 @@ def job_of(step: Any, forward: Any, parameters: Any) -> jobs.Job:
         sum(p.numel() for p in parameters),
         None,
         synchronise,
-        lambda result: result.detach().cpu().numpy(),
+        lambda result: result.detach().float().cpu().numpy(),
     )
 
 
@@ -204,6 +208,7 @@ def fresh(workload: str, jitted: bool) -> Any:
 VARIANTS = {
     "torch": ("*",),
     "torch compile": ("tiny_mlp", "mlp", "cnn", "transformer"),
+    "torch bf16": workloads.NARROW,
     "torch channels-last": ("cnn",),
     "torch compile channels-last": ("cnn",),
 }

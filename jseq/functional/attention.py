@@ -1,14 +1,18 @@
 """Scaled dot-product attention and its masks."""
 
+import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jseq.errors import DtypeError, OptionError, ShapeError, describe, expect_float, expect_key, expect_rank
 from jseq.functional.blocked_attention import Plan, attend_blocked
 from jseq.functional.dense_attention import attend_dense, visible
 from jseq.functional.dropout import check_probability
+from jseq.functional.fused_attention import attend_fused, fits
 
 # From this many keys on, blocks beat one product over all of them (CPU, forward and gradient, of the
 # einsum on the unmoved axes): causal 0.8, 0.5, 0.25 to 0.5, 0.16 at 256, 512, 1024, 2048; full 0.7, 0.7,
@@ -128,12 +132,27 @@ def scaled_dot_product_attention(
         expect_key(dropout_key, "dropout_key=jax.random.key(0) with train=True")
     scale = 1.0 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
     plan = Plan(query.shape[-3], key.shape[-3], float(scale), is_causal, window)
+    plain = functools.partial(_plain, plan, drop, dropout_key)
+    if drop or mask is not None or not fits(plan, query, value):
+        return plain(mask, query, key, value)
+    fused = functools.partial(_fused, plan, functools.partial(plain, None))
+    return lax.platform_dependent(query, key, value, cuda=fused, default=functools.partial(plain, None))
+
+
+def _plain(plan: Plan, p: float, dropout_key: Any, mask: Any, query: Any, key: Any, value: Any) -> jax.Array:
+    """Attends in JAX, in blocks where that pays."""
     q, k, v = (jnp.swapaxes(a, -3, -2) for a in (query, key, value))
-    if not drop and _are_many(plan) and _is_key_mask(mask):
+    if not p and _are_many(plan) and _is_key_mask(mask):
         y = _blocked(plan, q, k, v, mask)
     else:
-        y = attend_dense(plan, q, k, v, mask, drop, dropout_key)
+        y = attend_dense(plan, q, k, v, mask, p, dropout_key)
     return jnp.swapaxes(y, -3, -2)
+
+
+def _fused(plan: Plan, plain: Any, *args: jax.Array) -> jax.Array:
+    """Attends by cuDNN, which wants one axis before the time."""
+    y: Any = attend_fused(plan, plain, *(a.reshape(-1, *a.shape[-3:]) for a in args))
+    return y.reshape(args[0].shape)
 
 
 def _are_many(plan: Plan) -> bool:
