@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jseq.functional.adaptive_pooling import OutputSize, adaptive_counts, adaptive_windows
+from jseq.functional.max_windows import Arrays, first_maximum, flat_indices, reduce_windows
 from jseq.functional.pool_windows import pool_options
-from jseq.functional.pooling import Arrays, first_maximum, flat_indices, reduce_windows
 from jseq.functional.resample import resample
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from jseq.functional.pool_windows import (
     pad_spatial,
     pool_options,
     prepare,
+    reduce_window,
     window_slice,
 )
 
@@ -76,9 +78,7 @@ def _sum_windows(x: jax.Array, counts: Sequence[int], pool: Pool) -> jax.Array:
             x = _sum_slices(x, sizes, one)
         else:  # a program of one operation, however wide the window
             x = lax.slice_in_dim(x, 0, (counts[axis] - 1) * one.stride[axis] + one.kernel[axis], axis=lead + axis)
-            window, stride = (1,) * lead + (*one.kernel, 1), (1,) * lead + (*one.stride, 1)
-            # numpy's zero: under jit jnp's is traced, and then lax sees no sum and has no gradient for it
-            x = lax.reduce_window(x, np.zeros((), x.dtype), lax.add, window, stride, "VALID")
+            x = reduce_window(x, lax.add, 0, one)
     return x
 
 
@@ -101,7 +101,9 @@ def average_windows(
     sizes, counts = prepare(x, n, pool)
     check_divisor(divisor_override)
     dtype = accumulator(x.dtype)
-    total = _sum_windows(pad_spatial(x.astype(dtype), pool, counts, 0), counts, pool)
+    padded = pad_spatial(x.astype(dtype), pool, counts, 0)
+    whole = partial(reduce_window, operation=lax.add, start=0, pool=pool)
+    total = lax.platform_dependent(padded, cpu=partial(_sum_windows, counts=counts, pool=pool), default=whole)
     divisors = _divisors(sizes, counts, pool, count_include_pad)
     if divisor_override is not None or np.all(divisors == divisors.flat[0]):
         one = divisors.flat[0] if divisor_override is None else divisor_override

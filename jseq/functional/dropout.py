@@ -7,9 +7,11 @@ Under `jax.vmap` with one key every member gets the same mask: split the key for
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jseq.errors import OptionError, expect_key, expect_rank
 from jseq.functional.activation import floating
@@ -42,8 +44,22 @@ def keep_mask(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
     split = shape if shape and shape[-1] % lanes == 0 else (math.prod(shape),)
     words = jax.random.bits(key, (*split[:-1], -(-split[-1] // lanes)), jnp.uint32)
     limit = jnp.uint32(round(p * 2**bits))
-    parts = [(words >> jnp.uint32(bits * i)) & jnp.uint32(2**bits - 1) for i in range(lanes)]
-    keep = jnp.concatenate([part >= limit for part in parts], axis=-1)
+
+    def kept(words: jax.Array, shift: Any) -> jax.Array:
+        return ((words >> shift) & jnp.uint32(2**bits - 1)) >= limit
+
+    def joined(words: jax.Array) -> jax.Array:
+        return jnp.concatenate([kept(words, jnp.uint32(bits * i)) for i in range(lanes)], axis=-1)
+
+    def spread(words: jax.Array) -> jax.Array:
+        shifts = jnp.reshape(
+            jnp.arange(lanes, dtype=jnp.uint32) * jnp.uint32(bits), (1,) * (words.ndim - 1) + (lanes, 1)
+        )
+        return jnp.reshape(kept(words[..., None, :], shifts), (*words.shape[:-1], -1))
+
+    # Two ways to the same mask: on CPU spreading takes 1.1 to 1.5 of the time of joining; on an H200 joining took
+    # 1.4 to 1.6 of that of `jax.random.bernoulli` with its gradient.
+    keep = lax.platform_dependent(words, cpu=joined, default=spread)
     return jnp.reshape(keep[..., : split[-1]], shape)
 
 

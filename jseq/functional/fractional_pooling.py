@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from jseq.errors import OptionError, ShapeError, describe, expect_float, expect_key, expect_rank
 from jseq.functional.average_pooling import accumulator
+from jseq.functional.max_windows import Arrays, first_maximum, flat_indices
 from jseq.functional.pool_windows import FORMS, Size
-from jseq.functional.pooling import Arrays, first_maximum, flat_indices
 from jseq.functional.windows import per_axis
 
 

@@ -29,7 +29,7 @@ def largest_head() -> int:
 
 
 def fits(plan: Plan, query: jax.Array, value: jax.Array) -> bool:
-    """Whether cuDNN computes this: half precision, heads of one size, and causality over equal lengths only.
+    """Whether cuDNN computes this: half precision, heads of one size, even lengths, and causal ones equal.
 
     Shorter sequences than `FUSED_FROM` are as quick in JAX. A size left open by `jax.export` is no int.
     """
@@ -37,6 +37,7 @@ def fits(plan: Plan, query: jax.Array, value: jax.Array) -> bool:
     return (
         query.dtype in (jnp.bfloat16, jnp.float16)
         and all(isinstance(n, int) and n for n in (*query.shape, *value.shape))
+        and plan.length % 2 == plan.keys % 2 == 0
         and min(plan.length, plan.keys) >= FUSED_FROM
         and value.shape[-1] == size
         and size % 8 == 0
@@ -68,29 +69,48 @@ def attend_fused(plan: Plan, plain: Any, q: jax.Array, k: jax.Array, v: jax.Arra
 
 
 def _fwd(plan: Plan, plain: Any, q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
-    y, pull = jax.vjp(functools.partial(_cudnn, plan), q, k, v)
-    return y, (pull, (q, k, v))
+    found: Any = _forward(plan, plain, q, k, v)
+    return found[0], (found[1], (q, k, v))
 
 
 def _bwd(plan: Plan, plain: Any, residuals: Any, dy: jax.Array) -> _Three:
-    return _gradient(plain, *residuals, dy)
+    return _backward(plain, *residuals, dy)
+
+
+attend_fused.defvjp(_fwd, _bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _forward(plan: Plan, plain: Any, q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
+    """The output, and the function that pulls back; what that one depends on, `_backward` differentiates."""
+    return jax.vjp(functools.partial(_cudnn, plan), q, k, v)
+
+
+def _forward_fwd(plan: Plan, plain: Any, *primals: jax.Array) -> tuple[Any, Any]:
+    return _forward(plan, plain, *primals), primals
+
+
+def _forward_bwd(plan: Plan, plain: Any, primals: Any, cotangents: Any) -> _Three:
+    return jax.vjp(plain, *primals)[1](cotangents[0])
+
+
+_forward.defvjp(_forward_fwd, _forward_bwd)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _gradient(plain: Any, pull: Any, primals: _Three, dy: jax.Array) -> _Three:
+def _backward(plain: Any, pull: Any, primals: _Three, dy: jax.Array) -> _Three:
     return pull(dy)
 
 
-def _gradient_fwd(plain: Any, pull: Any, primals: _Three, dy: jax.Array) -> tuple[_Three, Any]:
+def _backward_fwd(plain: Any, pull: Any, primals: _Three, dy: jax.Array) -> tuple[_Three, Any]:
     return pull(dy), (primals, dy)
 
 
-def _gradient_bwd(plain: Any, residuals: Any, cotangents: _Three) -> tuple[None, _Three, jax.Array]:
+def _backward_bwd(plain: Any, residuals: Any, cotangents: _Three) -> tuple[None, _Three, jax.Array]:
     def gradient(primals: _Three, dy: jax.Array) -> _Three:
         return jax.vjp(plain, *primals)[1](dy)
 
     return None, *jax.vjp(gradient, *residuals)[1](cotangents)
 
 
-attend_fused.defvjp(_fwd, _bwd)
-_gradient.defvjp(_gradient_fwd, _gradient_bwd)
+_backward.defvjp(_backward_fwd, _backward_bwd)

@@ -1,15 +1,19 @@
 """Normalisation of each example: by groups of channels, or by single channels (instances)."""
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jseq.errors import OptionError, ShapeError, describe, expect_features, expect_rank
 from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
 from jseq.functional.batch_norm import average, batch_norm
-from jseq.functional.normalisation import scale_and_shift, standardise
+from jseq.functional.normalisation import scale_and_shift, standardise, standardise_in_two_sums
 from jseq.functional.windows import spatial_form
 
 
@@ -17,6 +21,22 @@ def check_groups(num_groups: int, num_channels: int) -> None:
     """Refuses a number of groups that does not divide the channels."""
     if num_groups < 1 or num_channels % num_groups:
         raise OptionError(f"expected num_groups to divide {num_channels} channels, got {num_groups!r}.")
+
+
+def _spatial_mean(spatial_dims: int, a: jax.Array) -> jax.Array:
+    return jnp.mean(a, axis=tuple(range(-1 - spatial_dims, -1)), keepdims=True)
+
+
+def _standardise(x: jax.Array, eps: float, mean_of: Callable[[jax.Array], jax.Array]) -> Any:
+    """Standardises; on CPU XLA's own derivative is faster: two sums side by side take 1.05 to 1.2 of its time."""
+
+    def plain(x: jax.Array) -> Any:
+        return standardise(x, eps, mean_of)
+
+    def in_two_sums(x: jax.Array) -> Any:
+        return standardise_in_two_sums(x, eps, mean_of)
+
+    return lax.platform_dependent(x, cpu=plain, default=in_two_sums)
 
 
 def group_norm(
@@ -48,12 +68,13 @@ def group_norm(
     check_groups(num_groups, x.shape[-1])
     _check_channels(x, weight, bias)
 
-    def over_group(mean: jax.Array) -> jax.Array:
+    def mean_of(a: jax.Array) -> jax.Array:
+        # The mean of each channel, and then of the group, takes 0.3 of the time of one over (space, group's channels).
+        mean = _spatial_mean(spatial_dims, a)
         groups = mean.reshape(*mean.shape[:-1], num_groups, x.shape[-1] // num_groups)
         return jnp.broadcast_to(groups.mean(axis=-1, keepdims=True), groups.shape).reshape(mean.shape)
 
-    # The mean of each channel, and then of the group, takes 0.3 of the time of one over (space, group's channels).
-    y, _, _ = standardise(widen(x), tuple(range(-1 - spatial_dims, -1)), eps, over_group)
+    y, _, _ = _standardise(widen(x), eps, mean_of)
     return scale_and_shift(y, weight, bias).astype(x.dtype)
 
 
@@ -104,7 +125,7 @@ def instance_norm(
             f"expected more than 1 spatial element to take statistics of, got {describe(x)}. "
             "Use a larger input, or layer_norm over the channels."
         )
-    y, mean, var = standardise(widen(x), tuple(range(-1 - spatial_dims, -1)), eps)
+    y, mean, var = _standardise(widen(x), eps, partial(_spatial_mean, spatial_dims))
     y = scale_and_shift(y, weight, bias).astype(x.dtype)
     if running_mean is None or running_var is None or x.size == 0:
         return y, running_mean, running_var

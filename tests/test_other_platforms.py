@@ -1,0 +1,52 @@
+"""What GPUs and TPUs compute, run here on the CPU: it equals what the CPU computes, with gradients."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jseq import functional as F
+
+SAME = {
+    "max_pool2d": lambda x, w: F.max_pool2d(x, 3, 2, padding=1),
+    "max_pool2d in ceil mode": lambda x, w: F.max_pool2d(x, 3, 2, ceil_mode=True),
+    "avg_pool2d": lambda x, w: F.avg_pool2d(x, 2),
+    "avg_pool2d in ceil mode": lambda x, w: F.avg_pool2d(x, (3, 2), 2, padding=1, ceil_mode=True),
+    "avg_pool2d wide": lambda x, w: F.avg_pool2d(x, 5, 1),
+    "group_norm": lambda x, w: F.group_norm(x, 2, 2, w[:, 0], w[:, 1]),
+    "instance_norm": lambda x, w: F.instance_norm(x, 2)[0],
+    "layer_norm": lambda x, w: F.layer_norm(x, 4, w[:, 0]),
+    "dropout": lambda x, w: F.dropout(x, 0.5, key=jax.random.key(1)),
+    "dropout by 16 bits": lambda x, w: F.dropout(x[..., :3], 0.1, key=jax.random.key(1)),
+}
+TWICE = ("max_pool2d", "group_norm")  # differentiated again
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_another_platform_computes_the_same(monkeypatch, name):
+    x, w = (jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(((2, 9, 8, 4), (4, 6))))
+
+    def orders():
+        def loss(x, w):
+            return jnp.sum(jnp.sin(SAME[name](x, w)))
+
+        def second(x, w):
+            return sum(jnp.sum(jnp.cos(g)) for g in jax.grad(loss, (0, 1))(x, w))
+
+        found = jax.value_and_grad(loss, (0, 1))
+        return jax.jit(lambda: (found(x, w), jax.grad(second, (0, 1))(x, w) if name in TWICE else ()))()
+
+    wanted = orders()
+    used = []
+
+    def other(*args, default, **platforms):
+        used.append(name)
+        return default(*args)
+
+    monkeypatch.setattr(lax, "platform_dependent", other)
+    # float32, summed in another order; the second derivatives reach 100
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5), orders(), wanted)
+    assert used
