@@ -13,6 +13,7 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -93,12 +94,12 @@ def timed(processes: list[Process], workload: str, rounds: int, target: float) -
     return {"facts": facts, "times": times}
 
 
-def start(libraries: list[str], threads: int) -> list[Process]:
+def start(libraries: Iterable[str], threads: int, worker: str = "benchmarks.worker") -> list[Process]:
     """One process a library; those that are not installed are named and left out."""
     started: list[Process] = []
     for library in libraries:
         try:
-            started.append(Process(library, threads))
+            started.append(Process(library, threads, worker))
         except Failure as failure:
             say(f"{library} is left out: {failure}")
     return started

@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "sphinx_design",  # tabs, cards, and what folds away
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 # The index takes whatever pages a folder has. Sphinx 9.0 gives this warning no type by which to suppress it.
