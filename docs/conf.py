@@ -1,15 +1,25 @@
 """The pages: Sphinx, furo, myst-nb. Built by `make docs`, where a warning is an error.
 
-Two kinds of pages hold code. Short snippets are plain python blocks, which tests/test_documents.py runs.
-Pages that show output (the tutorial) are MyST notebooks, `{code-cell}` blocks under jupytext front matter:
-they are executed at each build, and by the same test.
+Whatever is shown is run when a page is built, and an error in it stops the build. Short snippets are plain python
+blocks, which `run_the_code` runs as tests/test_documents.py does. Pages that show output (the tutorial) are MyST
+notebooks, `{code-cell}` blocks under jupytext front matter, which myst-nb executes. Left to the parity tests are torch
+code (```py blocks), and pages of libraries that the everyday suite lacks (`<!-- needs: ... -->`).
 """
 
 import inspect
 import logging
 import re
+import sys
+import traceback
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
+
+import sphinx.util.logging
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests import pages
 
 project = "jseq"
 author = "The jseq authors"
@@ -81,6 +91,21 @@ def after_napoleon(app: Any, what: str, name: str, obj: Any, options: Any, lines
     lines[:] = [line.replace(":Parameters:", ":Arguments:") for line in lines]
 
 
+def run_the_code(app: Any, docname: str, source: list[str]) -> None:
+    """Runs the python blocks of a page that is being read; an error is a warning of Sphinx, at the line of the page."""
+    page, text = Path(app.env.doc2path(docname)), source[0]
+    if "python" not in {kind for kind, _, _ in pages.blocks(text)} or pages.needed(text):
+        return
+    try:
+        pages.run(page, text)
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(page)]
+        shown = "".join(traceback.format_exception_only(error)).strip()
+        log = sphinx.util.logging.getLogger(__name__)
+        log.warning("the code of this page fails: %s", shown, location=(docname, lines[-1] if lines else None))
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", run_the_code)
     app.connect("autodoc-process-docstring", fields, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", after_napoleon, priority=600)
