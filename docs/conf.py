@@ -67,6 +67,9 @@ napoleon_attr_annotations = False
 FIELD = re.compile(r"^(Input|Output|Params|State|Context|Raises): ")
 BARS = re.compile(r"(`[^`]*`)|\|(\w+)\|")  # |x| in prose is an absolute value, not a substitution
 
+# Functions write equations more freely: any bar, and a star before a word (`*spatial`), is itself outside of code.
+SIGNS = re.compile(r"(`[^`]*`)|(\||\*(?=\w+(?![\w*])))")
+
 
 def fields(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Turns the lines `Input: ...`, `Output: ...` of a docstring into a field list, set off by blank lines."""
@@ -77,7 +80,11 @@ def fields(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[s
         if starts != inside and not continues:
             shown.append("")
         inside = starts or (inside and continues)
-        shown.append(FIELD.sub(r":\1: ", BARS.sub(lambda m: m[1] or rf"\|{m[2]}\|", line)))
+        if name.startswith("jseq.functional"):
+            line = line if line.lstrip().startswith((">>>", "...")) else SIGNS.sub(lambda m: m[1] or f"\\{m[2]}", line)
+        else:
+            line = BARS.sub(lambda m: m[1] or rf"\|{m[2]}\|", line)
+        shown.append(FIELD.sub(r":\1: ", line))
     lines[:] = shown
 
 
@@ -105,7 +112,34 @@ def run_the_code(app: Any, docname: str, source: list[str]) -> None:
         log.warning("the code of this page fails: %s", shown, location=(docname, lines[-1] if lines else None))
 
 
+GALLERY = Path(__file__).parent / "gallery"
+PICTURE = re.compile(r"_static/gallery/[\w-]+\.\w+")
+
+
+def card(page: Path) -> str:
+    """The card of a page of the gallery: its title, its first picture, and the first sentence of its text."""
+    text = re.sub(r"\A---\n.*?^---\n", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    paragraphs = [part.strip() for part in text.split("\n\n")]
+    title = next(part for part in paragraphs if part.startswith("# "))[2:]
+    prose = next((part for part in paragraphs if part[:1].isalnum()), "")
+    sentence = re.split(r"(?<=[.!?])\s", " ".join(prose.split()), maxsplit=1)[0]
+    picture = PICTURE.search(text)
+    image = f":img-top: /{picture[0]}\n" if picture else ""
+    return f":::{{grid-item-card}} {title}\n:link: /gallery/{page.stem}\n:link-type: doc\n{image}\n{sentence}\n:::\n"
+
+
+def show_the_gallery(app: Any, docname: str, source: list[str]) -> None:
+    """Writes the cards of the gallery where a page says `<!-- cards -->`."""
+    found = sorted(page for page in GALLERY.glob("*.md") if page.stem != "index")
+    if "<!-- cards -->" in source[0] and docname.split("/")[-1] == "index":
+        grid = f"::::{{grid}} 1 2 2 3\n:gutter: 3\n:class-container: gallery\n\n{''.join(map(card, found))}::::"
+        source[0] = source[0].replace("<!-- cards -->", grid)
+        for page in found:
+            app.env.note_dependency(str(page))
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", show_the_gallery)
     app.connect("source-read", run_the_code)
     app.connect("autodoc-process-docstring", fields, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", after_napoleon, priority=600)
