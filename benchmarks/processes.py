@@ -49,11 +49,11 @@ def environment(threads: int) -> dict[str, str]:
 class Process:
     """A worker with one library imported."""
 
-    def __init__(self, library: str, threads: int):
+    def __init__(self, library: str, threads: int, worker: str = "benchmarks.worker"):
         cores = cores_of(threads)
         self.library = library
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", library],
+            [sys.executable, "-m", worker, library],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors(), env=environment(threads), cwd=ROOT,
             preexec_fn=lambda: os.sched_setaffinity(0, cores), text=True,
         )  # fmt: skip

@@ -14,6 +14,7 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -105,12 +106,12 @@ def timed(processes: list[Process], workload: str, options: argparse.Namespace) 
     return {"facts": facts, "times": times}
 
 
-def start(libraries: list[str], threads: int) -> list[Process]:
+def start(libraries: Iterable[str], threads: int, worker: str = "benchmarks.worker") -> list[Process]:
     """One process a library; those that are not installed are named and left out."""
     started: list[Process] = []
     for library in libraries:
         try:
-            started.append(Process(library, threads))
+            started.append(Process(library, threads, worker))
         except Failure as failure:
             say(f"{library} is left out: {failure}")
     return started

@@ -146,11 +146,11 @@ class Worker:
         return jax.devices()[0].device_kind
 
 
-def serve(library: str) -> None:
+def serve(library: str, kind: type[Worker] = Worker) -> None:
     """Answers requests until the pipe closes. Whatever a library prints goes to the errors' stream."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    worker = Worker(library)
+    worker = kind(library)
     print(json.dumps({"answer": worker.variants()}), file=answers)
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,15 +1,25 @@
 """The pages: Sphinx, furo, myst-nb. Built by `make docs`, where a warning is an error.
 
-Two kinds of pages hold code. Short snippets are plain python blocks, which tests/test_documents.py runs.
-Pages that show output (the tutorial) are MyST notebooks, `{code-cell}` blocks under jupytext front matter:
-they are executed at each build, and by the same test.
+Whatever is shown is run when a page is built, and an error in it stops the build. Short snippets are plain python
+blocks, which `run_the_code` runs as tests/test_documents.py does. Pages that show output (the tutorial) are MyST
+notebooks, `{code-cell}` blocks under jupytext front matter, which myst-nb executes. Left to the parity tests are torch
+code (```py blocks), and pages of libraries that the everyday suite lacks (`<!-- needs: ... -->`).
 """
 
 import inspect
 import logging
 import re
+import sys
+import traceback
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
+
+import sphinx.util.logging
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests import pages
 
 project = "jseq"
 author = "The jseq authors"
@@ -21,6 +31,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "sphinx_design",  # tabs, cards, and what folds away
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 # The index takes whatever pages a folder has. Sphinx 9.0 gives this warning no type by which to suppress it.
@@ -56,6 +67,9 @@ napoleon_attr_annotations = False
 FIELD = re.compile(r"^(Input|Output|Params|State|Context|Raises): ")
 BARS = re.compile(r"(`[^`]*`)|\|(\w+)\|")  # |x| in prose is an absolute value, not a substitution
 
+# Functions write equations more freely: any bar, and a star before a word (`*spatial`), is itself outside of code.
+SIGNS = re.compile(r"(`[^`]*`)|(\||\*(?=\w+(?![\w*])))")
+
 
 def fields(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Turns the lines `Input: ...`, `Output: ...` of a docstring into a field list, set off by blank lines."""
@@ -66,7 +80,11 @@ def fields(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[s
         if starts != inside and not continues:
             shown.append("")
         inside = starts or (inside and continues)
-        shown.append(FIELD.sub(r":\1: ", BARS.sub(lambda m: m[1] or rf"\|{m[2]}\|", line)))
+        if name.startswith("jseq.functional"):
+            line = line if line.lstrip().startswith((">>>", "...")) else SIGNS.sub(lambda m: m[1] or f"\\{m[2]}", line)
+        else:
+            line = BARS.sub(lambda m: m[1] or rf"\|{m[2]}\|", line)
+        shown.append(FIELD.sub(r":\1: ", line))
     lines[:] = shown
 
 
@@ -80,6 +98,48 @@ def after_napoleon(app: Any, what: str, name: str, obj: Any, options: Any, lines
     lines[:] = [line.replace(":Parameters:", ":Arguments:") for line in lines]
 
 
+def run_the_code(app: Any, docname: str, source: list[str]) -> None:
+    """Runs the python blocks of a page that is being read; an error is a warning of Sphinx, at the line of the page."""
+    page, text = Path(app.env.doc2path(docname)), source[0]
+    if "python" not in {kind for kind, _, _ in pages.blocks(text)} or pages.needed(text):
+        return
+    try:
+        pages.run(page, text)
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(page)]
+        shown = "".join(traceback.format_exception_only(error)).strip()
+        log = sphinx.util.logging.getLogger(__name__)
+        log.warning("the code of this page fails: %s", shown, location=(docname, lines[-1] if lines else None))
+
+
+GALLERY = Path(__file__).parent / "gallery"
+PICTURE = re.compile(r"_static/gallery/[\w-]+\.\w+")
+
+
+def card(page: Path) -> str:
+    """The card of a page of the gallery: its title, its first picture, and the first sentence of its text."""
+    text = re.sub(r"\A---\n.*?^---\n", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    paragraphs = [part.strip() for part in text.split("\n\n")]
+    title = next(part for part in paragraphs if part.startswith("# "))[2:]
+    prose = next((part for part in paragraphs if part[:1].isalnum()), "")
+    sentence = re.split(r"(?<=[.!?])\s", " ".join(prose.split()), maxsplit=1)[0]
+    picture = PICTURE.search(text)
+    image = f":img-top: /{picture[0]}\n" if picture else ""
+    return f":::{{grid-item-card}} {title}\n:link: /gallery/{page.stem}\n:link-type: doc\n{image}\n{sentence}\n:::\n"
+
+
+def show_the_gallery(app: Any, docname: str, source: list[str]) -> None:
+    """Writes the cards of the gallery where a page says `<!-- cards -->`."""
+    found = sorted(page for page in GALLERY.glob("*.md") if page.stem != "index")
+    if "<!-- cards -->" in source[0] and docname.split("/")[-1] == "index":
+        grid = f"::::{{grid}} 1 2 2 3\n:gutter: 3\n:class-container: gallery\n\n{''.join(map(card, found))}::::"
+        source[0] = source[0].replace("<!-- cards -->", grid)
+        for page in found:
+            app.env.note_dependency(str(page))
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", show_the_gallery)
+    app.connect("source-read", run_the_code)
     app.connect("autodoc-process-docstring", fields, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", after_napoleon, priority=600)

@@ -1,72 +1,44 @@
 """Whatever is shown runs: the code blocks of README and docs, and the examples in docstrings.
 
-A page's blocks run in order in one namespace, like a reader who types them one after the other, and
-under JAX's default settings, which are the reader's. A page of a library that not everyone has begins with
-`<!-- needs: orbax.checkpoint -->`, and is skipped where that is missing.
+tests/pages.py says how a page is run. Code of torch, and pages of libraries that the
+everyday suite lacks, are in tests/test_documents_torch.py.
 """
 
-import contextlib
 import doctest
 import importlib
 import inspect
 import pkgutil
-import re
-import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import pytest
 
 import jseq
-
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if "_build" not in page.parts]
-BLOCK = re.compile(r"^```(?:python|\{code-cell\}[^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NEEDS = re.compile(r"\A<!-- needs: ([\w.]+) -->$", re.MULTILINE)
-OPTIONS = re.compile(r"\A(?:---\n.*?^---\n|(?::[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
+from tests.pages import PAGES, blocks, needed, readers_machine, relative, run
 
 
-@pytest.fixture(autouse=True)
-def readers_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The reader's machine: JAX's defaults, an empty folder to write to, no window for pictures."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-    if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")
+@pytest.mark.parametrize("page", [page for page in PAGES if not needed(page.read_text(encoding="utf-8"))], ids=relative)
+def test_the_code_on_this_page_runs(page: Path) -> None:
+    run(page, page.read_text(encoding="utf-8"))
 
 
-def blocks(text: str) -> list[tuple[int, str]]:
-    """The Python blocks and MyST code cells of a page, each with the line it starts at."""
-    found: list[tuple[int, str]] = []
-    for match in BLOCK.finditer(text):
-        source = match.group(1)
-        options = OPTIONS.match(source)
-        start = match.start(1) + (options.end() if options else 0)
-        found.append((text.count("\n", 0, start), text[start : match.end(1)]))
-    return found
+def test_blocks_of_all_kinds_are_found() -> None:
+    cell = "```{code-cell} ipython3\n:tags: [hide-input]\na += 1\n```\n"
+    page = f"text\n```python\na = 1\n```\n```bash\nls\n```\n{cell}```py\nb = 2\n```\n"
+    assert blocks(page) == [("python", 2, "a = 1\n"), ("code-cell", 9, "a += 1\n"), ("py", 12, "b = 2\n")]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_code_on_this_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = page.read_text(encoding="utf-8")
-    needs = NEEDS.match(text)
-    if needs:
-        pytest.importorskip(needs.group(1))
-    module = types.ModuleType(f"page_{page.stem.replace('-', '_')}")
-    monkeypatch.setitem(sys.modules, module.__name__, module)  # layers defined on the page pickle by it
-    with contextlib.redirect_stdout(None):
-        for line, source in blocks(text):
-            # Blank lines in front give tracebacks the line numbers of the page.
-            exec(compile("\n" * line + source, str(page), "exec"), module.__dict__)
-
-
-def test_blocks_of_both_kinds_are_found() -> None:
-    page = "text\n```python\na = 1\n```\n```bash\nls\n```\n```{code-cell} ipython3\n:tags: [hide-input]\na += 1\n```\n"
-    assert blocks(page) == [(2, "a = 1\n"), (9, "a += 1\n")]
+def test_torch_code_sees_the_names_beside_it_and_leaves_them(tmp_path: Path) -> None:
+    page = tmp_path / "two-libraries.md"
+    theirs = "```py\nmodel = theirs = 'torch'\n```\n"
+    again = "```py\nassert (model, ours) == ('torch', 'jseq')\n```\n"
+    run(
+        page,
+        f"{theirs}```python\nmodel = ours = 'jseq'\n```\n{again}```python\nassert model == 'jseq'\n```\n",
+        torch=True,
+    )
+    with pytest.raises(NameError, match="theirs"):
+        run(page, f"{theirs}```python\ntheirs\n```\n", torch=True)
 
 
 def modules() -> list[types.ModuleType]:
@@ -100,7 +72,8 @@ def test_the_example_in_this_docstring_runs(name: str) -> None:
     report: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     EXAMPLES[name].globs["__name__"] = "__main__"  # what the reader defines at the prompt belongs there
-    runner.run(EXAMPLES[name], out=report.append)
+    with readers_machine():
+        runner.run(EXAMPLES[name], out=report.append)
     assert not runner.failures, "".join(report)
 
 

@@ -1,7 +1,6 @@
 """Models written to ONNX: onnxruntime computes what jseq does, on whole models and on every layer's cases."""
 
 import importlib.util
-import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -296,13 +295,3 @@ def test_without_onnx_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"onnx is not installed.*pip install 'jseq\[onnx\]'"):
         jseq.to_onnx(jseq.relu(), (), x=jnp.ones(3))
-
-
-@needs_onnx
-def test_the_code_of_the_how_to_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "how-to" / "onnx.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) > 2
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        exec("\n".join(blocks), {"__name__": "how_to"})

@@ -13,12 +13,12 @@ import jax
 import numpy as np
 import pytest
 
-from tests import test_documents
+from tests import pages
 
 pytest.importorskip("orbax.checkpoint")
 
-PAGE = test_documents.ROOT / "docs" / "how-to" / "checkpoints-with-orbax.md"
-SOURCES = [source for _, source in test_documents.blocks(PAGE.read_text(encoding="utf-8"))]
+PAGE = pages.ROOT / "docs" / "how-to" / "checkpoints-with-orbax.md"
+SOURCES = [source for _, _, source in pages.blocks(PAGE.read_text(encoding="utf-8"))]
 DEFINITIONS = "".join(itertools.takewhile(lambda source: not source.startswith("train("), SOURCES))
 PATIENCE = 120  # seconds; a checkpoint takes a tenth of one
 
@@ -61,7 +61,7 @@ def test_a_run_that_is_killed_goes_on_to_the_last_bit():
     names = page(DEFINITIONS)
     program = f"import jax\njax.config.update('jax_num_cpu_devices', {jax.device_count()})\n{DEFINITIONS}"
     Path("run.py").write_text(program + "train('killed', 10**9)\n", encoding="utf-8")
-    path = os.pathsep.join([str(test_documents.ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    path = os.pathsep.join([str(pages.ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     run = subprocess.Popen([sys.executable, "run.py"], env={**os.environ, "PYTHONPATH": path})
     end = time.monotonic() + PATIENCE
 
