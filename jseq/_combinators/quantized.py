@@ -18,13 +18,14 @@ from jseq._layers.embedding import embedding, embedding_bag
 from jseq._layers.linear import linear
 from jseq._layers.normalisation import layer_norm, rms_norm
 from jseq._layers.positions import learned_positions
-from jseq.core import Layer, layer
+from jseq.core import Layer, as_layer, layer
 from jseq.errors import OptionError, ParamsError
 from jseq.functional import quantized as arithmetic
 from jseq.functional.quantized import BITS, Format
 
 ROWS = (embedding, embedding_bag, learned_positions)  # tables: a scale for each row
 NORMS = (layer_norm, rms_norm)  # their weights can have several axes, and are no matrices
+rounded = jax.jit(arithmetic.quantize, static_argnums=1)  # one program for what init computes
 # weight, in_proj_weight, weight_ih_l0, weight_hh_l1_reverse: torch's names
 WEIGHT = re.compile(r"(\w+_)?weight(_[ih][hr]\w*)?")
 
@@ -78,7 +79,7 @@ def quantized(
     def init(key: Any, x: Any) -> tuple[Any, Any]:
         params, state, _ = child.init(key, x)
         forms = formats(child.layer, params, bits, group_size, names)
-        held = {path: arithmetic.quantize(paths.get(params, path), form) for path, form in forms.items()}
+        held = {path: rounded(paths.get(params, path), form) for path, form in forms.items()}
         return with_held(params, held), state
 
     def apply(
@@ -106,7 +107,7 @@ def check_options(bits: Any, group_size: Any) -> None:
 
 
 def is_plain(x: Any, features: int) -> bool:
-    """Whether x is what a linear layer takes, and lies on one device or where JAX puts it: else it goes to the layer."""
+    """Whether x is what a linear layer takes, and is on no explicit mesh: else the layer takes it."""
     fitting = hasattr(x, "ndim") and x.ndim >= 1 and x.shape[-1] == features
     if not fitting or not jnp.issubdtype(x.dtype, jnp.floating):
         return False
@@ -208,6 +209,16 @@ def floating(tree: Any, forms: Mapping[str, Format], path: str = "") -> Any:
         elif here.removesuffix("_scale") not in forms:
             made[name] = floating(entry, forms, here)
     return made
+
+
+def plain_params(layer: Layer, params: Any, x: Any) -> Any:
+    """The params of the layer inside a `quantized` one, with floating weights; x decides sizes that are not declared."""
+    child, bits, group_size, select = (layer.arguments[name] for name in ("layer", "bits", "group_size", "select"))
+    child = as_layer(child)
+    wanted = expected_trees(child, x)[0]
+    forms = formats(child, wanted, bits, group_size, None if select is None else paths.as_paths(select))
+    check(wanted, params, forms)
+    return floating(params, forms)
 
 
 def check(wanted: Any, params: Any, forms: Mapping[str, Format]) -> None:

@@ -55,9 +55,12 @@ def quantize(
         >>> params = model.init(jax.random.key(0))
         >>> small = jseq.quantize(model, params, exclude="2")
         >>> print(small)
-        path      shape      what was done         before    after  error
-        -----------------------------------------------------------------
-        0.weight  (64, 128)  8 bits              32.0 KiB  8.50 KiB  0.46%
+        path      shape      what was done         before     after  error
+        ------------------------------------------------------------------
+        0.weight  (64, 128)  8 bits              32.0 KiB  8.50 KiB  0.39%
+        2.weight  (128, 10)  left: not selected  5.00 KiB  5.00 KiB
+        ------------------------------------------------------------------
+        params 37.5 KiB -> 14.0 KiB, 2.67 times smaller
         >>> model, params = small
         >>> model[0], params[0]["weight"].dtype.name
         (jseq.quantized(jseq.linear(64, 128)), 'int8')

@@ -147,7 +147,7 @@ def copies_alike(layer: Layer, chosen: Sequence[str]) -> list[str]:
     for rest, copies in within.items():
         if len(copies) != layer.arguments["n"]:
             raise SelectionError(f"{rest!r} is selected in {len(copies)} of {layer.arguments['n']} copies, which are "
-                                 f"one layer. Select it in all: '**/{rest.replace('.', '/')}'.", layer.brief)  # fmt: skip
+                                 f"one layer. Select it in all: {f'**.{rest}'!r}.", layer.brief)  # fmt: skip
     return list(within)
 
 

@@ -64,6 +64,11 @@ class Format(NamedTuple):
         return held, tuple(1 if i in self.window else n for i, n in enumerate(groups))
 
 
+def at_least_single(dtype: Any) -> Any:
+    """float32 for half precision, other dtypes as they are."""
+    return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
+
+
 def with_size(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
     """The shape with another size of one axis."""
     return tuple(size if i == axis % len(shape) else n for i, n in enumerate(shape))
@@ -80,11 +85,11 @@ def quantize(weight: Any, form: Format, xp: Any = jnp) -> tuple[Any, Any]:
         form: how to hold it.
         xp: `jax.numpy`, or `numpy` to compute in float64 on the host.
 
-    >>> q, scale = quantize(jnp.array([[1.0, 0.0], [-0.5, 0.0]]), Format((2, 2)))
-    >>> q.tolist(), [round(float(s) * 127) for s in scale[0]]
-    ([[127, 0], [-63, 0]], [1, 127])
+    >>> q, scale = quantize(np.array([[1.0, 0.0], [-0.6, 0.0]]), Format((2, 2)), np)
+    >>> q.tolist(), (scale * 127).tolist()
+    ([[127, 0], [-76, 0]], [[1.0, 127.0]])
     """
-    wide = xp.asarray(weight).astype(np.float64 if xp is np else jnp.promote_types(weight.dtype, jnp.float32))
+    wide = xp.asarray(weight).astype(np.float64 if xp is np else at_least_single(weight.dtype))
     peak = xp.max(xp.abs(grouped(wide, form, xp)), (*form.window, form.axis), keepdims=True)
     peak = peak.reshape(form.shapes[1])
     scale = (peak / form.limit).astype(weight.dtype)
@@ -101,8 +106,8 @@ def dequantize(q: Any, scale: Any, form: Format, xp: Any = jnp) -> Any:
     """The weight again, `q * scale`, in the dtype of the scale; without a scale q itself, unpacked.
 
     >>> form = Format((3, 2), bits=4)
-    >>> q, scale = quantize(jnp.array([[7.0, -7.0], [1.0, 2.0], [3.0, -4.0]]), form)
-    >>> q.shape, dequantize(q, scale, form).tolist()
+    >>> q, scale = quantize(np.array([[7.0, -7.0], [1.0, 2.0], [3.0, -4.0]]), form, np)
+    >>> q.shape, dequantize(q, scale, form, np).tolist()
     ((2, 2), [[7.0, -7.0], [1.0, 2.0], [3.0, -4.0]])
     """
     whole = unpack(q, form.size, form.axis, xp) if form.bits == 4 else xp.asarray(q)
@@ -133,7 +138,7 @@ def first(array: Any, size: int, axis: int) -> Any:
 def pack(q: Any, axis: int, xp: Any = jnp) -> Any:
     """Puts two numbers of 4 bits into each byte, those of the two halves of an axis; an odd axis ends with a zero.
 
-    >>> pack(jnp.array([1, -2, 3], jnp.int8), -1).tolist()
+    >>> pack(np.array([1, -2, 3], np.int8), -1, np).tolist()
     [49, 14]
     """
     at, half = axis % q.ndim, -(-q.shape[axis] // 2)
@@ -145,7 +150,7 @@ def pack(q: Any, axis: int, xp: Any = jnp) -> Any:
 def unpack(packed: Any, size: int, axis: int, xp: Any = jnp) -> Any:
     """Undoes `pack`. Without a `concatenate`, which XLA does not fuse with what reads it.
 
-    >>> unpack(jnp.array([49, 14], jnp.int8), 3, -1).tolist()
+    >>> unpack(np.array([49, 14], np.int8), 3, -1, np).tolist()
     [1, -2, 3]
     """
     packed = xp.asarray(packed)
@@ -164,8 +169,8 @@ def linear(x: jax.Array, q: jax.Array, scale: jax.Array, bias: jax.Array | None,
         bias: `(out_features,)`, or None.
 
     >>> form = Format((3, 2))
-    >>> linear(jnp.ones((5, 3)), *quantize(jnp.ones((3, 2)), form), None, form)[0]
-    Array([1., 1.], dtype=float32)
+    >>> linear(jnp.ones((5, 3)), *quantize(np.ones((3, 2), np.float32), form, np), None, form)[0]
+    Array([3., 3.], dtype=float32)
     """
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     width = block_width(rows.shape[0], form)
@@ -188,7 +193,7 @@ def as_a_whole(form: Format) -> Any:
 
     def product(x: jax.Array, q: jax.Array, scale: jax.Array) -> jax.Array:
         # Sums of products with numbers up to 127 leave float16's range before the scale brings them back.
-        wide = jnp.promote_types(x.dtype, jnp.float32)
+        wide = at_least_single(x.dtype)
         if form.group < form.size:
             return jnp.matmul(x, dequantize(q, scale, form).astype(x.dtype), preferred_element_type=wide)
         whole = dequantize(q, None, form).astype(x.dtype)
@@ -208,7 +213,7 @@ def in_blocks(form: Format, width: int) -> Any:
             part = as_a_whole(form._replace(shape=(form.size, size)))(x, *parts)
             return lax.dynamic_update_slice_in_dim(y, part, at, 1)
 
-        y = jnp.zeros((x.shape[0], out), jnp.promote_types(x.dtype, jnp.float32))
+        y = jnp.zeros((x.shape[0], out), at_least_single(x.dtype))
         y, _ = lax.scan(lambda y, i: (put(y, i * width, width), None), y, jnp.arange(blocks))
         return put(y, blocks * width, out % width) if out % width else y
 
