@@ -155,7 +155,7 @@ def unpack(packed: Any, size: int, axis: int, xp: Any = jnp) -> Any:
     """
     packed = xp.asarray(packed)
     at = axis % packed.ndim
-    shifts = xp.array([4, 0], np.int8).reshape(2, *[1] * (packed.ndim - at))
+    shifts = xp.array([4, 0], np.int8).reshape(*[1] * at, 2, *[1] * (packed.ndim - at))
     both = (xp.expand_dims(packed, at) << shifts) >> np.int8(4)
     return first(both.reshape(*packed.shape[:at], -1, *packed.shape[at + 1 :]), size, at - packed.ndim)
 
