@@ -88,10 +88,10 @@ def quantized(
         wanted = expected_trees(child.layer, x)[0] if declared is None else declared
         forms = known or formats(child.layer, wanted, bits, group_size, names)
         check(wanted, params, forms)
-        if child.layer.constructor is linear and WATCH.watcher is None and is_plain(x, forms["weight"].size):
+        quick = None if WATCH.watcher is not None else quick_form(child.layer, x)
+        if quick is not None:
             with jax.named_scope(child.scope):
-                q, scale = params["weight"], params["weight_scale"]
-                return arithmetic.linear(x, q, scale, params.get("bias"), forms["weight"]), state
+                return quick(params, x, forms["weight"]), state
         return child.apply(floating(params, forms), state, x, key=key, train=train, context=context)
 
     return init, apply, child.layer
@@ -106,12 +106,22 @@ def check_options(bits: Any, group_size: Any) -> None:
                           f"channel, got {group_size!r}.")  # fmt: skip
 
 
-def is_plain(x: Any, features: int) -> bool:
-    """Whether x is what a linear layer takes, and is on no explicit mesh: else the layer takes it."""
-    fitting = hasattr(x, "ndim") and x.ndim >= 1 and x.shape[-1] == features
-    if not fitting or not jnp.issubdtype(x.dtype, jnp.floating):
-        return False
-    return all(name is None for name in jax.typeof(x).sharding.spec)
+def quick_form(layer: Layer, x: Any) -> Any:
+    """How to apply a layer without making its whole weight floating first; None where the layer itself is applied.
+
+    It is where x is none that the layer takes, so that the error is its own, and for arrays on an explicit mesh.
+    """
+    given = layer.arguments
+    if not hasattr(x, "ndim") or any(name is not None for name in jax.typeof(x).sharding.spec):
+        return None
+    if layer.constructor is embedding and given["max_norm"] is None and jnp.issubdtype(x.dtype, jnp.integer):
+        return lambda params, x, form: arithmetic.embedding(x, params["weight"], params["weight_scale"], form)
+    fits_x = layer.constructor is linear and x.ndim and x.shape[-1] == (given["in_features"] or x.shape[-1])
+    if not fits_x or not jnp.issubdtype(x.dtype, jnp.floating):
+        return None
+    return lambda params, x, form: arithmetic.linear(
+        x, params["weight"], params["weight_scale"], params.get("bias"), form
+    )
 
 
 def formats(
@@ -212,7 +222,7 @@ def floating(tree: Any, forms: Mapping[str, Format], path: str = "") -> Any:
 
 
 def plain_params(layer: Layer, params: Any, x: Any) -> Any:
-    """The params of the layer inside a `quantized` one, with floating weights; x decides sizes that are not declared."""
+    """The params of the layer inside a `quantized` one, made floating; x decides sizes that are not declared."""
     child, bits, group_size, select = (layer.arguments[name] for name in ("layer", "bits", "group_size", "select"))
     child = as_layer(child)
     wanted = expected_trees(child, x)[0]
