@@ -8,6 +8,8 @@ folded and quantised (needs the extra `examples`). python -m benchmarks.quantize
 """
 
 import argparse
+import contextlib
+import io
 import runpy
 import sys
 import tempfile
@@ -96,7 +98,8 @@ def digits(steps: str, rounds: int, seconds: float) -> Iterator[list[str]]:
     """The trained digits CNN: folded, and quantised."""
     with tempfile.TemporaryDirectory() as out:
         sys.argv = ["digits_cnn.py", "--steps", steps, "--out", out]
-        trained = runpy.run_path(str(ROOT / "examples" / "digits_cnn.py"))
+        with contextlib.redirect_stdout(io.StringIO()):
+            trained = runpy.run_path(str(ROOT / "examples" / "digits_cnn.py"))
     x, y = trained["x_test"], trained["y_test"]
     model, params, _ = jseq.fuse(trained["model"], trained["params"], trained["state"])
     run = jax.jit(model.apply)

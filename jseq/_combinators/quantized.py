@@ -238,7 +238,9 @@ def check(wanted: Any, params: Any, forms: Mapping[str, Format]) -> None:
         shapes, dtypes = form.shapes, (jnp.int8, paths.get(wanted, path).dtype)
         held[path] = jax.ShapeDtypeStruct(shapes[0], dtypes[0]), jax.ShapeDtypeStruct(shapes[1], dtypes[1])
     wanted = with_held(wanted, held)
-    given = by_path(params)
-    if not fits(wanted, params) or any(given[path].dtype != jnp.int8 for path in forms):
-        raise ParamsError(f"params do not fit: {misfit(wanted, params)}. The call that makes them: "
+    floats = [f"{path} is {leaf.dtype}, not int8" for path, leaf in by_path(params).items()
+              if path in forms and leaf.dtype != jnp.int8]  # fmt: skip
+    if not fits(wanted, params) or floats:
+        wrong = misfit(wanted, params) if not fits(wanted, params) else "; ".join(floats)
+        raise ParamsError(f"params do not fit: {wrong}. The call that makes them: "
                           "model, params = jseq.quantize(model, params).")  # fmt: skip
