@@ -312,6 +312,7 @@ UNSTACKED = jseq.repeat(jseq.linear(4, 4), 2, stacked=False)
     ("call", "error", "text"),
     [
         (lambda: jseq.quantize(BASE, SPOILT), ParamsError, "head.weight holds 18 numbers that are not finite"),
+        (lambda: jseq.quantize(BASE, {**PARAMS, "stem": {}}), ParamsError, "missing 'stem.bias'; missing"),
         (lambda: jseq.quantize(BASE, PARAMS, 3), OptionError, "expected bits to be 8 or 4, got 3"),
         (lambda: jseq.quantize(BASE, PARAMS, group_size=0), OptionError, "expected group_size to be a whole number"),
         (lambda: jseq.quantize(BASE, PARAMS, select="hed"), SelectionError, "no leaf is at 'hed'. Did you mean 'head'"),

@@ -34,7 +34,7 @@ def quantize(
         model: the model.
         params: its params, concrete arrays.
         bits: 8, or 4: two numbers to a byte.
-        select: a selector as of `jseq.mask`, such as "encoder/**/weight", `jseq.linear` or a predicate of (path, leaf),
+        select: a selector as of `jseq.mask`, such as `encoder/**/weight`, `jseq.linear` or a predicate of (path, leaf),
             or a tuple of them: the weights to quantise. None for all.
         group_size: how many numbers along the input axis share a scale, such as 32 or 64: less error in 4 bits. None
             for one scale for each output channel.

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jseq._combinators import paths
 from jseq._combinators.adapt import adapt
 from jseq._combinators.dataflow import graph
 from jseq._combinators.depth import remat, repeat
@@ -18,7 +19,7 @@ from jseq._combinators.precision import in_dtype
 from jseq._combinators.quantized import homes, is_matrix, quantized, weights, with_held
 from jseq._combinators.sequential import sequential
 from jseq._combinators.tie import tie
-from jseq._core.checks import by_path
+from jseq._core.checks import by_path, fits, misfit
 from jseq._tools import selecting
 from jseq._tools.quantization import Quantization, Quantized
 from jseq.core import Layer, lift, rebuild
@@ -35,6 +36,9 @@ def quantized_model(
     model: Layer, params: Any, bits: int, group_size: int | None, select: Any, exclude: Any
 ) -> Quantized:
     """The model, its params and the report."""
+    expected = paths.declared(model)
+    if expected is not None and not fits(expected, params):
+        raise ParamsError(f"params do not fit: {misfit(expected, params)}. Make them with this model's init.")
     leaves = by_path(params)
     candidates = {p: f._replace(bits=bits, group_size=group_size) for p, f in weights(model, params).items()}
     if not candidates:
