@@ -64,10 +64,10 @@ def quantized(
     Example:
         >>> import jax, jax.numpy as jnp, jseq
         >>> layer = jseq.quantized(jseq.linear(64, 32), bits=4)
-        >>> params = layer.init(jax.random.key(0))
+        >>> params = jax.jit(layer.init)(jax.random.key(0))
         >>> {name: (leaf.dtype.name, leaf.shape) for name, leaf in sorted(params.items())}
         {'bias': ('float32', (32,)), 'weight': ('int8', (32, 32)), 'weight_scale': ('float32', (1, 32))}
-        >>> layer.apply(params, jnp.ones((8, 64))).shape
+        >>> jax.jit(layer.apply)(params, jnp.ones((8, 64))).shape
         (8, 32)
     """
     child = inner(layer)

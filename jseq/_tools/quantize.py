@@ -52,7 +52,7 @@ def quantize(
     Example:
         >>> import jax, jax.numpy as jnp, jseq
         >>> model = jseq.sequential(jseq.linear(64, 128), jseq.relu(), jseq.linear(128, 10))
-        >>> params = model.init(jax.random.key(0))
+        >>> params = jax.jit(model.init)(jax.random.key(0))
         >>> small = jseq.quantize(model, params, exclude="2")
         >>> print(small)
         path      shape      what was done         before     after  error
