@@ -32,6 +32,7 @@ from jseq._combinators.parametrize import parametrize as parametrize
 from jseq._combinators.parametrize import weight_norm as weight_norm
 from jseq._combinators.precision import cast as cast
 from jseq._combinators.precision import in_dtype as in_dtype
+from jseq._combinators.quantized import quantized as quantized
 from jseq._combinators.sequence import bidirectional as bidirectional
 from jseq._combinators.sequence import recurrent as recurrent
 from jseq._combinators.sequential import sequential as sequential
@@ -193,6 +194,7 @@ from jseq._tools.config import to_config as to_config
 from jseq._tools.draw import draw as draw
 from jseq._tools.fuse import fuse as fuse
 from jseq._tools.intermediates import intermediates as intermediates
+from jseq._tools.quantize import quantize as quantize
 from jseq._tools.saving import load as load
 from jseq._tools.saving import load_params as load_params
 from jseq._tools.saving import save as save

@@ -119,6 +119,8 @@ class Case:
 
         def draw(path: Any, leaf: Any) -> Any:
             name = jax.tree_util.keystr(path[-1:], simple=True)
+            if leaf.dtype == np.int8:
+                return random.randint(-128, 128, leaf.shape).astype(np.int8)
             if not jax.numpy.issubdtype(leaf.dtype, np.floating):
                 return np.zeros(leaf.shape, leaf.dtype)
             value = random.standard_normal(leaf.shape) * 0.4

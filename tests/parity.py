@@ -33,7 +33,9 @@ def forward_and_backward(case: Case, params: Any) -> Callable[..., tuple[dict[st
         return sum(jnp.sum(jnp.sin(leaf)) for leaf in ys), (y, new)
 
     structure = jax.tree.structure(case.inputs(np.float64))
-    gradient = jax.jit(jax.grad(loss, has_aux=True), static_argnums=2)  # compiled once for all seeds and states
+    gradient = jax.jit(
+        jax.grad(loss, has_aux=True, allow_int=True), static_argnums=2
+    )  # compiled once for all seeds and states
 
     def run(state: Any, seed: int = 0, train: bool = False) -> tuple[dict[str, Any], Any]:
         leaves = jax.tree.leaves(case.inputs(np.float64, seed))

@@ -2,10 +2,12 @@
 
 import doctest
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import oneshot, report, run
+from benchmarks import oneshot, quantize, report, run
 
 
 def test_the_examples_of_the_report_hold():
@@ -34,3 +36,13 @@ def test_what_computes_something_else_is_not_timed(change, reason):
     run.verify(facts, outputs)
     assert "failed" not in facts["same"]
     assert reason in facts["other"]["failed"]
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_the_models_of_the_quantising_benchmark_take_their_inputs(gpu):
+    """From shapes alone: the ones for a GPU need one."""
+    for work in quantize.workloads(gpu, small=False):
+        for shape in work.shapes:
+            x = jax.ShapeDtypeStruct(shape, jnp.int32 if work.high else jnp.float32)
+            params = jax.eval_shape(lambda work=work, x=x: work.model.init(jax.random.key(0), x))
+            assert jax.eval_shape(work.model.apply, params, x).dtype == jnp.float32, work.name

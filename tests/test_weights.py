@@ -15,7 +15,7 @@ from tests.cases import VARIANTS
 from tests.state_dicts import TIED, cases_of, shapes
 
 FAMILIES = sorted({case.layer.name for case in VARIANTS})
-WITHOUT_NAMES = {"packed", "streaming"}  # see test_what_torch_has_no_names_for_is_refused_with_its_path
+WITHOUT_NAMES = {"packed", "quantized", "streaming"}  # see test_what_torch_has_no_names_for_is_refused_with_its_path
 
 
 def trees(model, x=None):
@@ -239,6 +239,7 @@ def test_long_lists_are_shortened_and_a_prefix_too_much_is_named():
     "model, words",
     [
         (jseq.packed(jseq.linear(4, 3)), "keeps its params in one array, .* jseq.unpack"),
+        (jseq.quantized(jseq.linear(4, 3)), "keeps its weights in few bits, .* before jseq.quantize"),
         (jseq.streaming(jseq.gru(4, 3)), "keeps a cache"),
         (jseq.weight_norm(jseq.conv_transpose1d(4, 4, 3, groups=2)), "transposed convolution of several groups"),
     ],

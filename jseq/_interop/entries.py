@@ -208,5 +208,7 @@ OTHERS: Mapping[str, Walk] = {
 REFUSED = {
     "jseq.packed": "its params in one array, for which torch has no names. Use the layer inside: its params are "
     "jseq.unpack(params, jax.eval_shape(layer.init, key)).",
+    "jseq.quantized": "its weights in few bits, for which torch has no names. Use the model and the params as they "
+    "were before jseq.quantize.",
     "jseq.streaming": "a cache, for which torch has no names. Use the layer inside: its params are the same.",
 }

@@ -54,6 +54,17 @@ def language(params, x):
     return h @ table.T
 
 
+def held(params, x):
+    return x @ (params["weight"].astype(x.dtype) * params["weight_scale"]) + params["bias"]
+
+
+def held_in_halves(params, x):
+    """4 bits: the low ones of each byte are rows 0 to 2, the high ones rows 3 and 4; a scale for rows 0 to 1, ..."""
+    low, high = (params["weight"] << 4) >> 4, params["weight"] >> 4
+    rows = np.concatenate([low, high])[:5]
+    return x @ (rows * np.repeat(params["weight_scale"], 2, 0)[:5])
+
+
 CASES = [
     Case(
         jseq.ensemble(BLOCK, 3), X, batched=False,
@@ -125,6 +136,16 @@ CASES = [
             Case(jseq.packed(jseq.sequential(jseq.linear(None, 6), jseq.tanh(), jseq.linear(None, 3))), X,
                  reference=flat),
             Case(jseq.packed(jseq.relu()), X, reference=lambda p, x: np.maximum(x, 0)),
+        ),
+    ),
+    Case(
+        jseq.quantized(jseq.linear(5, 3)), X, reference=held,
+        variants=(
+            Case(jseq.quantized(jseq.linear(5, 3, bias=False), 4, 2), X, reference=held_in_halves),
+            Case(jseq.quantized(BLOCK, select="4.weight"), X),
+            Case(jseq.quantized(jseq.linear(None, 3), bits=4), X),
+            Case(jseq.quantized(jseq.embedding(7, 5)), ints(7, 4, 3),
+                 reference=lambda p, x: p["weight"][x] * p["weight_scale"][x]),
         ),
     ),
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from jseq._combinators import (
     parametrize,
     paths,
     precision,
+    quantized,
     sequence,
     spectral,
     streaming,
@@ -107,6 +108,11 @@ def tied(graph: Graph, call: Call) -> Any:
 def unpacked(graph: Graph, call: Call) -> Any:
     x = jax.tree.map(struct, call.x)
     return through(graph, call, packing.unpack(call.params, calls.expected_trees(wrapped(call), x)[0]))
+
+
+@onnx_emitter(quantized.quantized)
+def dequantized(graph: Graph, call: Call) -> Any:
+    return through(graph, call, quantized.plain_params(call.layer, call.params, jax.tree.map(struct, call.x)))
 
 
 def copy(tree: Any, i: int, stacked: bool = True) -> Any:

@@ -11,6 +11,7 @@ from jseq._combinators import (
     parametrize,
     paths,
     precision,
+    quantized,
     sequence,
     spectral,
     streaming,
@@ -150,6 +151,7 @@ REFUSED = {
     precision.in_dtype: "torch's modules compute in the dtype of their parameters: convert the layer inside, and call "
     "module.to(dtype).",
     packing.packed: "Convert the layer inside, with jseq.unpack(params, like).",
+    quantized.quantized: "Convert the model as it was before jseq.quantize.",
     ensemble.over_batch: "Convert the layer inside.",
     sequence.recurrent: "jseq.rnn, jseq.lstm and jseq.gru have torch's loops.",
     streaming.streaming: "A module remembers nothing between calls: convert the layer inside.",
