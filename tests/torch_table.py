@@ -30,7 +30,7 @@ def cases_of(name: str) -> list[Case]:
 
 def jseq_call(name: str) -> str:
     """The jseq layer that stands for this torch module, with its arguments."""
-    found = [case for case in cases_of(name) if not repr(case.layer).startswith("jseq.lift")]
+    found = [case for case in cases_of(name) if not (case.layer.wraps or repr(case.layer).startswith("jseq.lift"))]
     constructor = found[0].layer.name if found else torch_names.BY_HAND.get(name)
     if constructor is None:
         return ""
