@@ -40,6 +40,10 @@ def arguments():
     }  # fmt: skip
 
 
+def test_a_wrapper_does_not_stand_for_the_module_of_the_layer_inside_it():
+    assert torch_table.jseq_call("Linear") == "jseq.linear(in_features, out_features, bias=True)"
+
+
 @pytest.mark.filterwarnings("ignore:reduction:UserWarning")  # of KLDivLoss, about a default to come
 @pytest.mark.parametrize("name", torch_names.LOSSES)
 def test_losses_are_what_the_table_says(name):
