@@ -59,7 +59,7 @@ def test_the_example_saves_its_picture_under_its_own_name_where_it_is_asked_to(s
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "gallery").glob("*.md")), ids=lambda page: page.stem)
 def test_a_page_of_the_gallery_shows_an_example_and_its_small_picture(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    named = re.findall(r"(?:literalinclude\} |python |image\} |figure\} )([\w./]*\.(?:py|png|svg))", text)
+    named = re.findall(r"(?:literalinclude\} |python |image\} |figure\} |\]\()([\w./]*\.(?:py|png|svg))", text)
     for path in named:
         base = ROOT if path.startswith("examples/") else page.parent
         assert (base / path).resolve().is_file(), path
