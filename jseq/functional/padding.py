@@ -55,7 +55,7 @@ def pad(x: jax.Array, padding: int | Sequence[int], n: int, mode: str = "constan
             repeated), "replicate" (the edge is repeated) or "circular" (taken from the other end).
         value: what to fill with in mode "constant".
 
-    Input: (..., *spatial, C). Output: (..., *(spatial + low + high), C).
+    Input: (..., *spatial, C). Output: `(..., *(spatial + low + high), C)`.
 
     Raises:
         OptionError: an unknown mode or a wrong number of paddings.
