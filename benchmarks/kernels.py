@@ -137,11 +137,15 @@ def measure(pair: Pair, line: dict[str, Any], options: argparse.Namespace) -> di
 
 def share(number: int, options: argparse.Namespace, barrier: Any, lock: Any, found: Any) -> None:
     """The part of one process: it compiles beside the others, and measures when they all have and none else does."""
-    own = list(enumerate(chosen(options)))[number :: options.processes]
-    ready = [(place, *prepared(*what)) for place, what in own]
-    barrier.wait()
-    with lock:
-        found.put([(place, measure(pair, line, options)) for place, pair, line in ready])
+    try:
+        own = list(enumerate(chosen(options)))[number :: options.processes]
+        ready = [(place, *prepared(*what)) for place, what in own]
+        barrier.wait()
+        with lock:
+            found.put([(place, measure(pair, line, options)) for place, pair, line in ready])
+    except Exception as error:
+        barrier.abort()
+        found.put(f"{type(error).__name__}: {error}")
 
 
 def measured(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -150,7 +154,12 @@ def measured(options: argparse.Namespace) -> list[dict[str, Any]]:
     barrier, lock, found = make.Barrier(options.processes), make.Lock(), make.Queue()
     for number in range(options.processes):
         make.Process(target=share, args=(number, options, barrier, lock, found), daemon=True).start()
-    lines = [line for _ in range(options.processes) for line in found.get()]
+    lines: list[Any] = []
+    for _ in range(options.processes):
+        part = found.get()
+        if isinstance(part, str):
+            raise RuntimeError(f"a process failed: {part}")
+        lines += part
     return [line for _, line in sorted(lines, key=lambda placed: placed[0])]
 
 

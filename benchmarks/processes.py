@@ -35,7 +35,7 @@ def cores_of(threads: int) -> list[int]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What every process is started with: no compilation cache, the same allocator and threads."""
+    """What every process is started with: none of the user's compilation cache, the same allocator and threads."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION_CACHE")}
     counts = dict.fromkeys(THREADS, str(threads))
     paths = {"PYTHONPATH": str(ROOT), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}

@@ -15,7 +15,7 @@ TITLES = {
     "ensemble": f"Ensemble of {workloads.MEMBERS} MLPs", "vmap": "The CNN evaluated image by image, vmapped",
 }  # fmt: skip
 RULES = """\
-Every library in a process of its own, one at work at a time, in rounds whose order rotates; medians. A ratio is to
+Every library in a process of its own, one timed at a time, in rounds whose order rotates; medians. A ratio is to
 hand-written JAX (`benchmarks/libraries/hand.py`) in the same round: the median over the rounds, and in brackets their
 quartiles. Before anything is timed, the number of parameters, the outputs from equal initial values, and the first
 loss are held against hand-written JAX. A training step is the gradient and plain stochastic gradient descent (optax,

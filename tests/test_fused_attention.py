@@ -46,9 +46,11 @@ def draw(*shape, dtype=jnp.bfloat16):
 def test_cudnn_is_given_what_it_computes(hopper, what, fits):
     given = {"dtype": jnp.bfloat16, "size": 16, "length": 64, "keys": 64, "is_causal": True, "batch": 2, **what}
     plan = Plan(given["length"], given["keys"], 1.0, given["is_causal"], None)
-    query = jax.ShapeDtypeStruct((given["batch"], given["length"], 4, given["size"]), given["dtype"])
-    value = jax.ShapeDtypeStruct((given["batch"], given["keys"], 4, given.get("value", given["size"])), given["dtype"])
+    query = jnp.zeros((given["batch"], given["length"], 4, given["size"]), given["dtype"])
+    value = jnp.zeros((given["batch"], given["keys"], 4, given.get("value", given["size"])), given["dtype"])
     assert fused.fits(plan, query, value) is fits
+    with F.plain_attention():
+        assert not fused.fits(plan, query, value)
 
 
 def test_without_a_gpu_there_is_nothing_to_fuse():
@@ -60,6 +62,18 @@ def test_without_a_gpu_there_is_nothing_to_fuse():
 def opaque(a):
     """Something that has no derivative, as cuDNN's two kernels have none."""
     return jax.pure_callback(lambda a: np.asarray(a), a, a, vmap_method="sequential")
+
+
+def wholly_mapped(function):
+    """Refuses to be mapped over some of its arrays only, as jax's rule for cuDNN does."""
+    mapped = jax.custom_batching.custom_vmap(function)
+
+    def rule(size, in_batched, *args):
+        assert all(in_batched)
+        return jax.vmap(function)(*args), jax.tree.map(lambda _: True, jax.eval_shape(function, *(a[0] for a in args)))
+
+    mapped.def_vmap(rule)
+    return mapped
 
 
 @jax.custom_vjp
@@ -93,6 +107,54 @@ def test_its_derivatives_of_both_orders_are_those_of_the_plain_function(monkeypa
 
     found = jax.jit(lambda: orders(functools.partial(fused.attend_fused, plan, plain)))()
     wanted = jax.jit(lambda: orders(plain))()
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-6), found, wanted)  # float32
+
+
+FORMS = {
+    "causal": ({"is_causal": True}, (2, 64, 4, 16), 4),
+    "window": ({"is_causal": True, "window": 7, "scale": 0.5}, (2, 64, 4, 16), 4),
+    "grouped": ({"enable_gqa": True}, (2, 64, 4, 16), 2),
+    "no batch": ({}, (64, 4, 16), 4),
+    "two batches": ({"is_causal": True}, (2, 3, 64, 4, 16), 4),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_gpu_is_given_computes_the_same(hopper, monkeypatch, form):
+    options, shape, kv_heads = FORMS[form]
+    q, k, v = draw(*shape)
+    k, v = (a[..., :kv_heads, :] for a in (k, v))
+
+    def outputs():
+        return jax.jit(functools.partial(F.scaled_dot_product_attention, **options))(q, k, v).astype(jnp.float32)
+
+    with F.plain_attention():
+        wanted = outputs()
+    used = []
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cuda, default: used.append(1) or cuda(*args))
+    np.testing.assert_allclose(outputs(), wanted, rtol=0.02, atol=0.02)  # bfloat16
+    assert used
+
+
+def test_arrays_that_are_not_mapped_are_repeated_for_cudnn(monkeypatch):
+    @jax.custom_vjp
+    def strict(q, k, v):
+        return wholly_mapped(plain)(q, k, v)
+
+    def pull(args, dy):
+        return wholly_mapped(lambda *given: jax.vjp(plain, *given[:3])[1](given[3]))(*args, dy)
+
+    strict.defvjp(lambda *args: (wholly_mapped(plain)(*args), args), pull)
+    monkeypatch.setattr(fused, "_cudnn", lambda plan, *args: strict(*args))
+    attend = functools.partial(fused.attend_fused, Plan(16, 16, 8**-0.5, True, None), plain)
+    q, k, v = draw(2, 16, 4, 8, dtype=jnp.float32)
+    many = jnp.stack([q, 2 * q, -q])
+
+    def both(attend):
+        y, pull = jax.vjp(attend, q, k, v)
+        return jax.vmap(attend, (0, None, None))(many, k, v), jax.vmap(pull)(jnp.stack([y, 2 * y]))
+
+    found, wanted = (jax.jit(functools.partial(both, f))() for f in (attend, plain))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-6), found, wanted)  # float32
 
 

@@ -20,6 +20,7 @@ SAME = {
     "instance_norm": lambda x, w: F.instance_norm(x, 2)[0],
     "layer_norm": lambda x, w: F.layer_norm(x, 4, w[:, 0]),
     "dropout": lambda x, w: F.dropout(x, 0.5, key=jax.random.key(1)),
+    "dropout of nothing": lambda x, w: F.dropout(x[:0], 0.5, key=jax.random.key(1)),
     "dropout by 16 bits": lambda x, w: F.dropout(x[..., :3], 0.1, key=jax.random.key(1)),
 }
 TWICE = ("max_pool2d", "group_norm")  # differentiated again

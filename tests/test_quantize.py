@@ -263,6 +263,14 @@ def test_two_calls_give_two_widths_and_what_is_quantised_stays():
         jseq.quantize(model, both)
 
 
+def test_the_scales_of_recurrent_weights_are_no_weights():
+    model = jseq.sequential(jseq.lstm(3, 4), jseq.take(-1, -2), jseq.linear(4, 2))
+    once = jseq.quantize(model, jax.jit(model.init)(jax.random.key(0)), exclude="2")
+    again = jseq.quantize(*once, bits=4)
+    assert [row.path for row in again.rows] == ["2.weight"]
+    assert again.model[0] == once.model[0]
+
+
 def test_a_quantised_model_is_a_model(tmp_path):
     model, params = jseq.quantize(BASE, PARAMS, 4)
     jseq.save(tmp_path / "model.safetensors", model, params)

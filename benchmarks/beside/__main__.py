@@ -53,7 +53,9 @@ def timed(processes: list[Process], call: str, rounds: int) -> dict[str, list[fl
 def measure(rounds: int, threads: int) -> dict[str, Any]:
     processes = run.start(data.LIBRARIES, threads, "benchmarks.beside.worker")
     if len(processes) < len(data.LIBRARIES):
-        sys.exit("all libraries are needed: make bench installs them (BENCH_TRACEBACKS=1 shows their errors).")
+        sys.exit(
+            "all libraries are needed: make .venv/.installed-peers installs them; BENCH_TRACEBACKS=1 shows errors."
+        )
     results: dict[str, Any] = {"machine": run.machine_of(threads, processes[0]), "rounds": rounds, "libraries": {}}
     for process in processes:
         name = process.library

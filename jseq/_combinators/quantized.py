@@ -1,33 +1,25 @@
-"""Weights in 8 or 4 bits: a layer that reads them, and which weights of a layer can be held so."""
+"""Weights in 8 or 4 bits, and the layer that reads them."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jseq._combinators import paths
 from jseq._combinators.children import inner
-from jseq._combinators.depth import repeat
-from jseq._combinators.ensemble import ensemble
+from jseq._combinators.weights import inside, weights
 from jseq._core.calls import expected_trees
 from jseq._core.checks import by_path, fits, misfit
 from jseq._core.watching import WATCH
-from jseq._layers.embedding import embedding, embedding_bag
+from jseq._layers.embedding import embedding
 from jseq._layers.linear import linear
-from jseq._layers.normalisation import layer_norm, rms_norm
-from jseq._layers.positions import learned_positions
 from jseq.core import Layer, as_layer, layer
 from jseq.errors import OptionError, ParamsError
 from jseq.functional import quantized as arithmetic
 from jseq.functional.quantized import BITS, Format
 
-ROWS = (embedding, embedding_bag, learned_positions)  # tables: a scale for each row
-NORMS = (layer_norm, rms_norm)  # their weights can have several axes, and are no matrices
 rounded = jax.jit(arithmetic.quantize, static_argnums=1)  # one program for what init computes
-# weight, in_proj_weight, weight_ih_l0, weight_hh_l1_reverse: torch's names
-WEIGHT = re.compile(r"(\w+_)?weight(_[ih][hr]\w*)?")
 
 
 @layer
@@ -88,7 +80,7 @@ def quantized(
         wanted = expected_trees(child.layer, x)[0] if declared is None else declared
         forms = known or formats(child.layer, wanted, bits, group_size, names)
         check(wanted, params, forms)
-        quick = None if WATCH.watcher is not None else quick_form(child.layer, x)
+        quick = None if WATCH.watcher is not None else quick_form(child.layer, params, x)
         if quick is not None:
             with jax.named_scope(child.scope):
                 return quick(params, x, forms["weight"]), state
@@ -99,22 +91,23 @@ def quantized(
 
 def check_options(bits: Any, group_size: Any) -> None:
     """Refuses other numbers of bits, and groups that are none."""
-    if isinstance(bits, bool) or bits not in BITS:
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits not in BITS:
         raise OptionError(f"expected bits to be 8 or 4, got {bits!r}.")
     if group_size is not None and (isinstance(group_size, bool) or not isinstance(group_size, int) or group_size < 1):
         raise OptionError(f"expected group_size to be a whole number from 1, or None for one scale for each output "
                           f"channel, got {group_size!r}.")  # fmt: skip
 
 
-def quick_form(layer: Layer, x: Any) -> Any:
+def quick_form(layer: Layer, params: Any, x: Any) -> Any:
     """How to apply a layer without making its whole weight floating first; None where the layer itself is applied.
 
-    It is where x is none that the layer takes, so that the error is its own, and for arrays on an explicit mesh.
+    That is where x does not fit, so that the error is the layer's own, and where an array is split over a mesh of
+    explicit axes.
     """
     given = layer.arguments
-    if not hasattr(x, "ndim") or any(name is not None for name in jax.typeof(x).sharding.spec):
+    if not hasattr(x, "ndim") or any(map(is_split, (x, *jax.tree.leaves(params)))):
         return None
-    if layer.constructor is embedding and given["max_norm"] is None and jnp.issubdtype(x.dtype, jnp.integer):
+    if layer.constructor is embedding and is_plain_table(given) and jnp.issubdtype(x.dtype, jnp.integer):
         return lambda params, x, form: arithmetic.embedding(x, params["weight"], params["weight_scale"], form)
     fits_x = layer.constructor is linear and x.ndim and x.shape[-1] == (given["in_features"] or x.shape[-1])
     if not fits_x or not jnp.issubdtype(x.dtype, jnp.floating):
@@ -122,6 +115,16 @@ def quick_form(layer: Layer, x: Any) -> Any:
     return lambda params, x, form: arithmetic.linear(
         x, params["weight"], params["weight_scale"], params.get("bias"), form
     )
+
+
+def is_split(array: Any) -> bool:
+    """Whether an axis lies on an explicit axis of a mesh."""
+    return any(name is not None for name in jax.typeof(array).sharding.spec)
+
+
+def is_plain_table(given: Mapping[str, Any]) -> bool:
+    """Whether an embedding does nothing but look rows up."""
+    return given["max_norm"] is None and given["padding_idx"] is None and not given["scale_grad_by_freq"]
 
 
 def formats(
@@ -139,54 +142,6 @@ def formats(
         for path, form in found.items()
         if names is None or path in names
     }
-
-
-def weights(layer: Layer, params: Any) -> dict[str, Format]:
-    """The floating weights of a layer and of those inside it, by path."""
-    leaves, found = by_path(params), dict[str, Format]()
-    for path, home in homes(layer, leaves).items():
-        if home.axis and is_matrix(leaves[path], home.copies):
-            found[path] = Format(tuple(leaves[path].shape), axis=home.axis, copies=home.copies)
-    return found
-
-
-def is_matrix(leaf: Any, copies: int) -> bool:
-    """Whether an array is floating and has two axes or more beside those of copies."""
-    return len(leaf.shape) - copies >= 2 and bool(jnp.issubdtype(leaf.dtype, jnp.floating))
-
-
-class Home(NamedTuple):
-    """Where a leaf stands: its input axis, 0 if it is no weight, and how many leading axes stand for copies."""
-
-    axis: int = 0
-    copies: int = 0
-
-
-def homes(layer: Layer, leaves: Iterable[str]) -> dict[str, Home]:
-    """Where leaves stand, by path, in the order of the leaves."""
-    found = dict.fromkeys(leaves, Home())
-    for path, owner, copies in owners(layer):
-        axis = 0 if owner.constructor in NORMS else -1 if owner.constructor in ROWS else -2
-        for own in paths.matching(found, path) if path else list(found):
-            found[own] = Home(axis if WEIGHT.fullmatch(own.rpartition(".")[2]) else 0, copies)
-    return found
-
-
-def owners(layer: Layer, path: str = "", copies: int = 0) -> Iterator[tuple[str, Layer, int]]:
-    """The layers without layers inside, with their paths, "*" for each of several copies, and stacked copies."""
-    children = layer.children
-    if not children:
-        yield path, layer, copies
-    several = layer.constructor in (repeat, ensemble)
-    unstacked = several and layer.arguments.get("stacked") is False
-    for name, child in children.items() if isinstance(children, Mapping) else enumerate(children):
-        step = "*" if unstacked else "" if layer.wraps else str(name)
-        yield from owners(child, inside(path, step), copies + (several and not unstacked))
-
-
-def inside(path: str, name: str) -> str:
-    """The path of what has this name in there."""
-    return f"{path}.{name}" if path and name else path or name
 
 
 def with_held(tree: Any, held: Mapping[str, tuple[Any, Any]], path: str = "") -> Any:
@@ -238,9 +193,10 @@ def check(wanted: Any, params: Any, forms: Mapping[str, Format]) -> None:
         shapes, dtypes = form.shapes, (jnp.int8, paths.get(wanted, path).dtype)
         held[path] = jax.ShapeDtypeStruct(shapes[0], dtypes[0]), jax.ShapeDtypeStruct(shapes[1], dtypes[1])
     wanted = with_held(wanted, held)
-    floats = [f"{path} is {leaf.dtype}, not int8" for path, leaf in by_path(params).items()
-              if path in forms and leaf.dtype != jnp.int8]  # fmt: skip
-    if not fits(wanted, params) or floats:
-        wrong = misfit(wanted, params) if not fits(wanted, params) else "; ".join(floats)
+    wrong = misfit(wanted, params) if not fits(wanted, params) else "; ".join(
+        f"{path} is {leaf.dtype}, not int8" for path, leaf in by_path(params).items()
+        if path in forms and leaf.dtype != jnp.int8
+    )  # fmt: skip
+    if wrong:
         raise ParamsError(f"params do not fit: {wrong}. The call that makes them: "
                           "model, params = jseq.quantize(model, params).")  # fmt: skip

@@ -12,6 +12,7 @@ from jseq._interop.exported import seal
 from jseq._interop.extras import need
 from jseq.core import Layer, with_state
 from jseq.errors import CallError, DtypeError, ExportError, OptionError, ParamsError, describe
+from jseq.functional import plain_attention
 
 CALL = "jseq.export(model, params, x=x), or jseq.export(model, params, state, x) for a model that keeps state"
 
@@ -79,7 +80,8 @@ def export(
     arguments = (*weights, x)
     open_arguments, open_options = opened(arguments, options, shapes, context_shapes, constraints)
     try:
-        exported = jax_export.export(jax.jit(run), platforms=platforms)(*open_arguments, **open_options)
+        with plain_attention():  # JAX promises months of nothing that cuDNN gets
+            exported = jax_export.export(jax.jit(run), platforms=platforms)(*open_arguments, **open_options)
     except Exception as error:
         needs_numbers = works(run, arguments, options) and not works(run, open_arguments, open_options)
         if needs_numbers:

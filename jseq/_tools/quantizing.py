@@ -16,9 +16,10 @@ from jseq._combinators.freezing import freeze
 from jseq._combinators.graph import branch, parallel, residual
 from jseq._combinators.layout import channels_first
 from jseq._combinators.precision import in_dtype
-from jseq._combinators.quantized import homes, is_matrix, quantized, weights, with_held
+from jseq._combinators.quantized import quantized, with_held
 from jseq._combinators.sequential import sequential
 from jseq._combinators.tie import tie
+from jseq._combinators.weights import homes, is_matrix, weights
 from jseq._core.checks import by_path, fits, misfit
 from jseq._tools import selecting
 from jseq._tools.quantization import Quantization, Quantized
@@ -52,11 +53,17 @@ def quantized_model(
         if wanted.get(path):
             made[path] = held(path, leaf, candidates[path])
             rows.append(row(path, leaf, candidates[path], made[path]))
-        elif is_matrix(leaf, places[path].copies):
+        elif is_matrix(leaf, places[path].copies) and not is_scale(path, leaves):
             rows.append(left(path, leaf, "not selected" if path in candidates else "no weight of its layer"))
     layer = Walk(bits, group_size).rebuilt(model, list(made), list(candidates))
     after = with_held(params, {path: (jnp.asarray(q), jnp.asarray(scale)) for path, (q, scale) in made.items()})
     return Quantized(layer, after, tuple(rows), size(params), size(after))
+
+
+def is_scale(path: str, leaves: Mapping[str, Any]) -> bool:
+    """Whether a leaf is the scale of a weight that is held in few bits already."""
+    weight = leaves.get(path.removesuffix("_scale"))
+    return path.endswith("_scale") and weight is not None and weight.dtype == jnp.int8
 
 
 def held(path: str, leaf: Any, form: Format) -> tuple[Any, Any]:

@@ -64,6 +64,7 @@ from jseq.functional.fold import fold as fold
 from jseq.functional.fold import unfold as unfold
 from jseq.functional.fractional_pooling import fractional_max_pool2d as fractional_max_pool2d
 from jseq.functional.fractional_pooling import fractional_max_pool3d as fractional_max_pool3d
+from jseq.functional.fused_attention import plain_attention as plain_attention
 from jseq.functional.global_pooling import global_avg_pool1d as global_avg_pool1d
 from jseq.functional.global_pooling import global_avg_pool2d as global_avg_pool2d
 from jseq.functional.global_pooling import global_avg_pool3d as global_avg_pool3d

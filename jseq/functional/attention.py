@@ -95,7 +95,9 @@ def scaled_dot_product_attention(
 
     From 256 keys on (without dropout, and with no mask but a boolean one over keys alone) the scores are
     computed a block of queries at a time, in memory linear in the length, with an own backward pass:
-    reverse mode works to any order, forward mode (`jax.jvp`, `jax.jacfwd`) does not.
+    reverse mode works to any order, forward mode (`jax.jvp`, `jax.jacfwd`) does not. On an NVIDIA GPU (Ampere or newer)
+    half precision without mask and dropout, of even lengths from 64 on, is cuDNN's kernel, of which the same is true;
+    under `plain_attention` it is not.
 
     Args:
         query, key, value: of one floating dtype; heads stand before the last axis.

@@ -1,6 +1,9 @@
 """Attention by cuDNN's fused kernel, on NVIDIA GPUs in half precision."""
 
+import contextlib
 import functools
+from collections.abc import Generator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -14,28 +17,29 @@ FUSED_FROM = 64
 
 IMPLEMENTATION = "cudnn"
 
+_ALLOWED = ContextVar("cudnn", default=True)
+
 _Three = tuple[jax.Array, jax.Array, jax.Array]
 
 
 @functools.cache
 def largest_head() -> int:
     """The largest head_dim that cuDNN takes here: 256 from Hopper on, 128 from Ampere on, 0 without such a GPU."""
-    try:
-        found = [d for d in jax.devices("cuda") if hasattr(d, "compute_capability")]
-    except RuntimeError:  # jax has no CUDA backend
+    if jax.default_backend() != "gpu":
         return 0
-    oldest = min((float(d.compute_capability) for d in found), default=0.0)
+    oldest = min(float(getattr(d, "compute_capability", 0)) for d in jax.devices())
     return 256 if oldest >= 9.0 else 128 if oldest >= 8.0 else 0
 
 
 def fits(plan: Plan, query: jax.Array, value: jax.Array) -> bool:
-    """Whether cuDNN computes this: half precision, heads of one size, even lengths, and causal ones equal.
+    """Whether cuDNN computes this: half precision, heads of one size, even lengths, causal ones equal, none split.
 
     Shorter sequences than `FUSED_FROM` are as quick in JAX. A size left open by `jax.export` is no int.
     """
     size = query.shape[-1]
     return (
-        query.dtype in (jnp.bfloat16, jnp.float16)
+        _ALLOWED.get()
+        and query.dtype in (jnp.bfloat16, jnp.float16)
         and all(isinstance(n, int) and n for n in (*query.shape, *value.shape))
         and plan.length % 2 == plan.keys % 2 == 0
         and min(plan.length, plan.keys) >= FUSED_FROM
@@ -43,7 +47,31 @@ def fits(plan: Plan, query: jax.Array, value: jax.Array) -> bool:
         and size % 8 == 0
         and 0 < size <= largest_head()
         and (not plan.is_causal or plan.length == plan.keys)
+        and not any(_is_split(a) for a in (query, value))
     )
+
+
+def _is_split(a: jax.Array) -> bool:
+    """Whether the time or the features lie on an explicit axis of a mesh."""
+    spec = jax.typeof(a).sharding.spec
+    return spec[-3] is not None or spec[-1] is not None
+
+
+@contextlib.contextmanager
+def plain_attention() -> Generator[None, None, None]:
+    """Has attention made of JAX's own operations, not of cuDNN's kernel, in what is traced inside.
+
+    For arrays whose time axis is split over devices under `jax.jit`, which cuDNN refuses, and for forward-mode
+    derivatives of short sequences. Without an NVIDIA GPU it changes nothing. What was traced before stays as it is.
+
+    >>> with plain_attention():
+    ...     program = jax.jit(scaled_dot_product_attention).lower(*[jnp.ones((64, 2, 8), jnp.bfloat16)] * 3)
+    """
+    token = _ALLOWED.set(False)
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
 
 
 def _cudnn(plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
@@ -65,7 +93,17 @@ def attend_fused(plan: Plan, plain: Any, q: jax.Array, k: jax.Array, v: jax.Arra
         plain: the same function of q, k and v in JAX.
         q, k, v: of shapes (B, T, heads, head_dim) and (B, S, kv_heads, head_dim).
     """
-    return _cudnn(plan, q, k, v)
+    return _cudnn(plan, *_together((q, k, v)))
+
+
+def _together(arrays: Any) -> Any:
+    """The same arrays, of which `jax.vmap` maps all or none: jax's rule for cuDNN takes all of its own for mapped.
+
+    XLA takes the condition, which is always true, away.
+    """
+    flags = [a.ravel()[0] == a.ravel()[0] for a in jax.tree.leaves(arrays) if a.size]
+    true = functools.reduce(jnp.logical_or, flags) | True
+    return jax.tree.map(lambda a: jnp.where(true, a, jnp.zeros_like(a)), arrays)
 
 
 def _fwd(plan: Plan, plain: Any, q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
@@ -83,7 +121,7 @@ attend_fused.defvjp(_fwd, _bwd)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _forward(plan: Plan, plain: Any, q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
     """The output, and the function that pulls back; what that one depends on, `_backward` differentiates."""
-    return jax.vjp(functools.partial(_cudnn, plan), q, k, v)
+    return jax.vjp(functools.partial(_cudnn, plan), *_together((q, k, v)))
 
 
 def _forward_fwd(plan: Plan, plain: Any, *primals: jax.Array) -> tuple[Any, Any]:
@@ -99,11 +137,12 @@ _forward.defvjp(_forward_fwd, _forward_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _backward(plain: Any, pull: Any, primals: _Three, dy: jax.Array) -> _Three:
+    pull, dy = _together((pull, dy))
     return pull(dy)
 
 
 def _backward_fwd(plain: Any, pull: Any, primals: _Three, dy: jax.Array) -> tuple[_Three, Any]:
-    return pull(dy), (primals, dy)
+    return _backward(plain, pull, primals, dy), (primals, dy)
 
 
 def _backward_bwd(plain: Any, residuals: Any, cotangents: _Three) -> tuple[None, _Three, jax.Array]:

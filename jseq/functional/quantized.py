@@ -13,8 +13,9 @@ from jseq.functional.embedding import embedding as look_up
 BITS = (8, 4)
 # Numbers of a block of columns that is made floating at a time on CPU, so that it stays in the cache (2 MB for each
 # core where this was measured), for few and for many rows of x; and the least columns, since a narrow product is slow.
-# Time beside the float32 product for 1, 8, 64 and 256 rows, weights of 1000 x 1000 to 4096 x 4096: 0.7 to 1.2, 0.5 to
-# 0.9, 1.0 to 1.3, 1.0 to 1.15; made floating as a whole, 2.4 to 6.2, 1.6 to 2.8, 1.3 to 2.1, 1.1 to 1.4.
+# Time beside the float32 product, when these were chosen, for 1, 8, 64 and 256 rows, weights of 1000 x 1000 to
+# 4096 x 4096: 0.7 to 1.2, 0.5 to 0.9, 1.0 to 1.3, 1.0 to 1.15; made floating as a whole, 2.4 to 6.2, 1.6 to 2.8,
+# 1.3 to 2.1, 1.1 to 1.4.
 BLOCK = {False: 65_536, True: 262_144}
 FEW_ROWS = 16
 NARROWEST = 64
