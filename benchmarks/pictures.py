@@ -11,11 +11,11 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-matplotlib.rcParams["svg.fonttype"] = "none"  # text as text: small files
 from matplotlib import pyplot
 
 from benchmarks import report
 
+matplotlib.rcParams["svg.fonttype"] = "none"  # text as text: small files
 OURS, THEIRS, YARDSTICK = "#1f77b4", "#b0b7bf", "#444444"
 BARS = ("tiny_mlp", "mlp", "cnn", "transformer")
 LINES = (("trace", "trace, CPU s"), ("compile", "compile, CPU s"), ("step", "step, s"))
