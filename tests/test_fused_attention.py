@@ -53,6 +53,15 @@ def test_cudnn_is_given_what_it_computes(hopper, what, fits):
         assert not fused.fits(plan, query, value)
 
 
+def test_arrays_on_a_mesh_of_explicit_axes_are_left_to_jax(hopper):
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    q, _, v = draw(2, 64, 4, 16)
+    assert fused.fits(Plan(64, 64, 1.0, True, None), q, v)
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    with jax.set_mesh(mesh):
+        assert not fused.fits(Plan(64, 64, 1.0, True, None), jax.device_put(q, split), v)
+
+
 def test_without_a_gpu_there_is_nothing_to_fuse():
     q, _, v = draw(2, 64, 4, 16)
     if jax.default_backend() == "cpu":

@@ -86,6 +86,11 @@ def edited(tree: Any, path: str, edit: Callable[[Any, str], Any]) -> Any:
     return put(tree, name, edited(inside, rest, edit))
 
 
+def joined(path: str, name: str) -> str:
+    """The path of what has this name in there."""
+    return f"{path}.{name}" if path and name else path or name
+
+
 def as_paths(select: Any, argument: str = "select") -> tuple[str, ...]:
     """One path, or a tuple of paths, as a tuple."""
     paths: Any = (select,) if isinstance(select, str) else select

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jseq._combinators import paths
 from jseq._combinators.children import inner
-from jseq._combinators.weights import inside, weights
+from jseq._combinators.weights import weights
 from jseq._core.calls import expected_trees
 from jseq._core.checks import by_path, fits, misfit
 from jseq._core.watching import WATCH
@@ -18,6 +18,7 @@ from jseq.core import Layer, as_layer, layer
 from jseq.errors import OptionError, ParamsError
 from jseq.functional import quantized as arithmetic
 from jseq.functional.quantized import BITS, Format
+from jseq.functional.sharded import split_axes
 
 rounded = jax.jit(arithmetic.quantize, static_argnums=1)  # one program for what init computes
 
@@ -105,7 +106,7 @@ def quick_form(layer: Layer, params: Any, x: Any) -> Any:
     explicit axes.
     """
     given = layer.arguments
-    if not hasattr(x, "ndim") or any(map(is_split, (x, *jax.tree.leaves(params)))):
+    if not hasattr(x, "ndim") or any(any(split_axes(a)) for a in (x, *jax.tree.leaves(params))):
         return None
     if layer.constructor is embedding and is_plain_table(given) and jnp.issubdtype(x.dtype, jnp.integer):
         return lambda params, x, form: arithmetic.embedding(x, params["weight"], params["weight_scale"], form)
@@ -115,11 +116,6 @@ def quick_form(layer: Layer, params: Any, x: Any) -> Any:
     return lambda params, x, form: arithmetic.linear(
         x, params["weight"], params["weight_scale"], params.get("bias"), form
     )
-
-
-def is_split(array: Any) -> bool:
-    """Whether an axis lies on an explicit axis of a mesh."""
-    return any(name is not None for name in jax.typeof(array).sharding.spec)
 
 
 def is_plain_table(given: Mapping[str, Any]) -> bool:
@@ -147,12 +143,12 @@ def formats(
 def with_held(tree: Any, held: Mapping[str, tuple[Any, Any]], path: str = "") -> Any:
     """The params with some weights as they are held, each with its scale beside it."""
     if isinstance(tree, tuple):
-        return tuple(with_held(entry, held, inside(path, str(i))) for i, entry in enumerate(tree))  # pyright: ignore
+        return tuple(with_held(entry, held, paths.joined(path, str(i))) for i, entry in enumerate(tree))  # pyright: ignore
     if not isinstance(tree, dict):
         return tree
     made: dict[str, Any] = {}
     for name, entry in tree.items():  # pyright: ignore[reportUnknownVariableType]
-        here = inside(path, str(name))  # pyright: ignore[reportUnknownArgumentType]
+        here = paths.joined(path, str(name))  # pyright: ignore[reportUnknownArgumentType]
         if here in held:
             made[name], made[f"{name}_scale"] = held[here]
         else:
@@ -163,12 +159,12 @@ def with_held(tree: Any, held: Mapping[str, tuple[Any, Any]], path: str = "") ->
 def floating(tree: Any, forms: Mapping[str, Format], path: str = "") -> Any:
     """Undoes `with_held`: the params of the layer inside."""
     if isinstance(tree, tuple):
-        return tuple(floating(entry, forms, inside(path, str(i))) for i, entry in enumerate(tree))  # pyright: ignore
+        return tuple(floating(entry, forms, paths.joined(path, str(i))) for i, entry in enumerate(tree))  # pyright: ignore
     if not isinstance(tree, dict):
         return tree
     made: dict[str, Any] = {}
     for name, entry in tree.items():  # pyright: ignore[reportUnknownVariableType]
-        here = inside(path, str(name))  # pyright: ignore[reportUnknownArgumentType]
+        here = paths.joined(path, str(name))  # pyright: ignore[reportUnknownArgumentType]
         if here in forms:
             made[name] = arithmetic.dequantize(entry, tree[f"{name}_scale"], forms[here])  # pyright: ignore
         elif here.removesuffix("_scale") not in forms:

@@ -62,9 +62,4 @@ def owners(layer: Layer, path: str = "", copies: int = 0) -> Iterator[tuple[str,
     unstacked = several and layer.arguments.get("stacked") is False
     for name, child in children.items() if isinstance(children, Mapping) else enumerate(children):
         step = "*" if unstacked else "" if layer.wraps else str(name)
-        yield from owners(child, inside(path, step), copies + (several and not unstacked))
-
-
-def inside(path: str, name: str) -> str:
-    """The path of what has this name in there."""
-    return f"{path}.{name}" if path and name else path or name
+        yield from owners(child, paths.joined(path, step), copies + (several and not unstacked))

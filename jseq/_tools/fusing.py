@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jseq._combinators import paths
 from jseq._combinators.adapt import adapt
 from jseq._combinators.children import Children
 from jseq._combinators.dataflow import graph
@@ -30,7 +31,7 @@ from jseq._layers.noise import drop_path, gaussian_noise
 from jseq._tools import fusing_graphs
 from jseq._tools.affine import NORMS, Affine, affine_of, layers_of, taken_after, taken_before, tracked
 from jseq._tools.fused import Fusion
-from jseq._tools.pieces import Chain, Item, Trees, chained, given, joined
+from jseq._tools.pieces import Chain, Item, Trees, chained, given
 from jseq._tools.places import Place, below
 from jseq.core import Layer, rebuild
 from jseq.errors import LayerError, ParamsError, describe
@@ -69,10 +70,12 @@ class Fuser:
         if layer.constructor in COMPUTED:
             self.note(item, "merged")
             name, *inside = reached(layer, params, state)
-            return self.opened(*inside, joined(path, name))  # pyright: ignore
+            return self.opened(*inside, paths.joined(path, name))  # pyright: ignore
         if layer.constructor is sequential:
             children = Children(layer.children)
-            entries = [self.opened(c.layer, p, s, joined(path, c.name)) for c, p, s in children.zip(params, state)]
+            entries = [
+                self.opened(c.layer, p, s, paths.joined(path, c.name)) for c, p, s in children.zip(params, state)
+            ]
             return Chain(path, layer, children, entries, self.rows)
         if layer.constructor in SILENT:
             self.note(item, "removed")
@@ -105,7 +108,7 @@ class Fuser:
     def side_by_side(self, item: Item) -> Trees:
         """`branch`, `parallel` and `residual`: each layer by itself."""
         layer, children = item.layer, Children(item.layer.children)
-        found = {c.name: self.whole(c.layer, p, s, joined(item.path, c.name))
+        found = {c.name: self.whole(c.layer, p, s, paths.joined(item.path, c.name))
                  for c, p, s in children.zip(item.params, item.state)}  # fmt: skip
         if layer.constructor is residual and "shortcut" in found and found["shortcut"][0].constructor is identity:
             del found["shortcut"]
@@ -122,7 +125,7 @@ class Fuser:
         layer, inner, n = item.layer, item.layer.children["layer"], item.layer.arguments["n"]  # pyright: ignore
         stacked = layer.arguments.get("stacked", True)
         params, states = (split(tree, n, stacked) for tree in (item.params, item.state))
-        path = item.path if stacked else joined(item.path, "*")
+        path = item.path if stacked else paths.joined(item.path, "*")
         first = self.whole(inner, params[0], states[0], path)
         if first[0] == inner:
             return layer, item.params, item.state

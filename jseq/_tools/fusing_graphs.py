@@ -3,11 +3,12 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from jseq._combinators import paths
 from jseq._combinators.children import Children
 from jseq._combinators.dataflow import INPUT
 from jseq._combinators.graph import branch, parallel
 from jseq._combinators.sequential import sequential
-from jseq._tools.pieces import Chain, Item, Trees, joined
+from jseq._tools.pieces import Chain, Item, Trees
 from jseq.core import Layer, rebuild
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Graph:
             whole, inside = path in self.uses, any(name.startswith(path + ".") for name in self.uses)
             if whole and not inside:
                 found[child.name] = self.nodes[path] = self.fuser.opened(
-                    child.layer, p, s, joined(self.item.path, path)
+                    child.layer, p, s, paths.joined(self.item.path, path)
                 )
             elif inside and not whole and child.layer.constructor in (sequential, branch, parallel):
                 found[child.name] = child.layer, self.opened(child.layer, p, s, path + ".")

@@ -82,8 +82,3 @@ def chained(parts: Sequence[tuple[str, Trees]], named: bool) -> Trees:
 def given(layer: Layer) -> Any:
     """The layer as a reader writes it: a lifted function bare."""
     return layer.arguments["function"] if layer.constructor is lift else layer
-
-
-def joined(path: str, name: str) -> str:
-    """The path of a child."""
-    return f"{path}.{name}" if path and name else path or name

@@ -47,7 +47,8 @@ def quantize(
         CallError: model is no layer.
         OptionError: another number of bits, or a group_size below 1.
         SelectionError: a selector that selects no weight, with near misses; or there are none in the model.
-        ParamsError: a weight that is not finite, with its path; or params of another model.
+        ParamsError: a weight that is not finite, with its path; or params of another model, where all sizes of this
+            one are declared.
 
     Example:
         >>> import jax, jax.numpy as jnp, jseq

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq.errors import DtypeError, ShapeError, describe, expect_features, expect_float
+from jseq.functional.sharded import split_axes
 
 
 def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -34,17 +35,12 @@ def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> ja
     # One product of matrices: with two leading axes XLA:CPU transposes x for the weight gradient, which
     # costs more than the product. Forward and gradient in 0.52 to 0.81 of `x @ weight` (five shapes,
     # x of 3 and 4 axes, one thread); lax.dot_general on the unflattened x is as slow as `@`.
-    flat = x.ndim > 2 and not _is_split(x)
+    flat = x.ndim > 2 and not any(split_axes(x)[1:-1])
     rows = x.reshape(math.prod(x.shape[:-1]), in_features) if flat else x
     y = jnp.matmul(rows, weight.astype(x.dtype))
     if bias is not None:
         y = y + bias.astype(x.dtype).reshape((1,) * (y.ndim - 1) + (out_features,))
     return y.reshape(*x.shape[:-1], out_features) if flat else y
-
-
-def _is_split(x: jax.Array) -> bool:
-    """Whether x is sharded by an explicit mesh axis other than its first; JAX refuses to merge such axes."""
-    return any(name is not None for name in jax.typeof(x).sharding.spec[1:-1])
 
 
 def bilinear(x1: jax.Array, x2: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:

@@ -17,7 +17,6 @@ def _max_pool(x: jax.Array, n: int, pool: Pool, return_indices: bool) -> Any:
     arrays = (pad_spatial(x, pool, counts, -jnp.inf),)
     if return_indices:
         arrays = (*arrays, pad_spatial(flat_indices(x, n), pool, counts, -1))
-    if return_indices:
         return reduce_windows(first_maximum, arrays, counts, pool)
 
     def sliced(x: jax.Array) -> jax.Array:
