@@ -19,11 +19,20 @@ SAME = {
     "group_norm": lambda x, w: F.group_norm(x, 2, 2, w[:, 0], w[:, 1]),
     "instance_norm": lambda x, w: F.instance_norm(x, 2)[0],
     "layer_norm": lambda x, w: F.layer_norm(x, 4, w[:, 0]),
-    "dropout": lambda x, w: F.dropout(x, 0.5, key=jax.random.key(1)),
-    "dropout of nothing": lambda x, w: F.dropout(x[:0], 0.5, key=jax.random.key(1)),
-    "dropout by 16 bits": lambda x, w: F.dropout(x[..., :3], 0.1, key=jax.random.key(1)),
 }
-TWICE = ("max_pool2d", "group_norm")  # differentiated again
+TWICE = ("max_pool2d", "group_norm", "layer_norm")  # differentiated again
+
+
+def elsewhere(monkeypatch):
+    """Has what is traced from now on be that of other platforms; the list says how often something was."""
+    used = []
+
+    def other(*args, default, **platforms):
+        used.append(default)
+        return default(*args)
+
+    monkeypatch.setattr(lax, "platform_dependent", other)
+    return used
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -41,13 +50,21 @@ def test_another_platform_computes_the_same(monkeypatch, name):
         return jax.jit(lambda: (found(x, w), jax.grad(second, (0, 1))(x, w) if name in TWICE else ()))()
 
     wanted = orders()
-    used = []
-
-    def other(*args, default, **platforms):
-        used.append(name)
-        return default(*args)
-
-    monkeypatch.setattr(lax, "platform_dependent", other)
+    used = elsewhere(monkeypatch)
     # float32, summed in another order; the second derivatives reach 100
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5), orders(), wanted)
     assert used
+
+
+@pytest.mark.parametrize("p", [1e-6, 0.1, 0.5, 1 - 1e-6])
+def test_another_platform_drops_as_often(monkeypatch, p):
+    used = elsewhere(monkeypatch)
+    x = jnp.full((1000, 1003), 3.0)
+    keys = jax.random.split(jax.random.key(0))
+    found = jax.jit(jax.vmap(lambda key: F.dropout(x, p, key=key)))(keys)
+    assert used
+    np.testing.assert_allclose(found[found != 0], 3 / (1 - p), rtol=1e-6)
+    for y in found:
+        np.testing.assert_allclose(jnp.mean(y == 0), p, rtol=0, atol=4 * (p * (1 - p) / x.size) ** 0.5)
+    assert p < 1e-3 or p > 0.9 or bool(jnp.any(found[0] != found[1]))
+    assert F.dropout(x[:0], p, key=keys[0]).shape == (0, 1003)

@@ -107,8 +107,22 @@ def _together(arrays: Any) -> Any:
 
 
 def _fwd(plan: Plan, plain: Any, q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
-    found: Any = _forward(plan, plain, q, k, v)
-    return found[0], (found[1], (q, k, v))
+    structures: list[Any] = []
+
+    @jax.custom_vjp
+    def forward(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
+        """The output, and the arrays of what pulls back; what those depend on, `_backward` differentiates."""
+        y, pull = jax.vjp(functools.partial(_cudnn, plan), *_together((q, k, v)))
+        arrays, structure = jax.tree.flatten(pull)
+        structures.append(structure)  # no two tracings give equal ones, which a function with derivatives has to
+        return y, arrays
+
+    forward.defvjp(
+        lambda *primals: (forward(*primals), primals),
+        lambda primals, cotangents: jax.vjp(plain, *primals)[1](cotangents[0]),
+    )
+    y, arrays = forward(q, k, v)
+    return y, (jax.tree.unflatten(structures[-1], arrays), (q, k, v))
 
 
 def _bwd(plan: Plan, plain: Any, residuals: Any, dy: jax.Array) -> _Three:
@@ -116,23 +130,6 @@ def _bwd(plan: Plan, plain: Any, residuals: Any, dy: jax.Array) -> _Three:
 
 
 attend_fused.defvjp(_fwd, _bwd)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _forward(plan: Plan, plain: Any, q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
-    """The output, and the function that pulls back; what that one depends on, `_backward` differentiates."""
-    return jax.vjp(functools.partial(_cudnn, plan), *_together((q, k, v)))
-
-
-def _forward_fwd(plan: Plan, plain: Any, *primals: jax.Array) -> tuple[Any, Any]:
-    return _forward(plan, plain, *primals), primals
-
-
-def _forward_bwd(plan: Plan, plain: Any, primals: Any, cotangents: Any) -> _Three:
-    return jax.vjp(plain, *primals)[1](cotangents[0])
-
-
-_forward.defvjp(_forward_fwd, _forward_bwd)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -29,8 +29,16 @@ _Mean = Callable[[jax.Array], jax.Array]
 
 
 def standardise(x: jax.Array, eps: float, mean_of: _Mean) -> _Three:
-    """Gives (x - mean) / sqrt(var + eps), mean and (biased) var; means have a shape that broadcasts to that of x."""
-    x = once(x)
+    """Gives (x - mean) / sqrt(var + eps), mean and (biased) var; means have a shape that broadcasts to that of x.
+
+    On an H200 the backward pass in two sums makes layer norm take 0.64 to 0.8 of the time with the gradient, group norm
+    0.83. On CPU the gradient of 12 transformer blocks compiled in 2.1 and ran in 1.06 of the time with it.
+    """
+    plain, in_two_sums = (partial(form, eps=eps, mean_of=mean_of) for form in (_plain, _in_two_sums))
+    return lax.platform_dependent(x, cpu=lambda x: plain(once(x)), default=in_two_sums)
+
+
+def _plain(x: jax.Array, eps: float, mean_of: _Mean) -> _Three:
     mean = mean_of(x)
     centred = x - mean
     # Two passes: E[x^2] - E[x]^2 is 0 at mean 1e4, std 1 in float32, where the mean itself is a few 1e-3 off. The
@@ -41,15 +49,15 @@ def standardise(x: jax.Array, eps: float, mean_of: _Mean) -> _Three:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def standardise_in_two_sums(x: jax.Array, eps: float, mean_of: _Mean) -> _Three:
-    """Is `standardise` with a backward pass of two sums side by side, where XLA's own has one after the other."""
-    return standardise(x, eps, mean_of)
+def _in_two_sums(x: jax.Array, eps: float, mean_of: _Mean) -> _Three:
+    """Has a backward pass of two sums side by side, where XLA's own has one after the other."""
+    return _plain(x, eps, mean_of)
 
 
-@standardise_in_two_sums.defjvp
-def _standardise_jvp(eps: float, mean_of: _Mean, primals: Sequence[jax.Array], tangents: Sequence[jax.Array]) -> Any:
+@_in_two_sums.defjvp
+def _in_two_sums_jvp(eps: float, mean_of: _Mean, primals: Sequence[jax.Array], tangents: Sequence[jax.Array]) -> Any:
     (x,), (dx,) = primals, tangents
-    y, mean, var = standardise(x, eps, mean_of)
+    y, mean, var = _plain(x, eps, mean_of)
     inverse = lax.rsqrt(var + eps)
     normal = (x - mean) * inverse  # y again: of what is kept for the backward pass only x is large
     m1, m2 = mean_of(dx), mean_of(normal * dx)
