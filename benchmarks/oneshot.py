@@ -60,23 +60,21 @@ def asked(library: str, threads: int, command: str, seconds: float = 900, **argu
         process.close()
 
 
-def depth(libraries: list[str], options: argparse.Namespace, say: Say) -> list[dict[str, Any]]:
+def depth(libraries: list[str], options: argparse.Namespace, say: Say) -> Iterator[dict[str, Any]]:
     """One row for each variant and depth, until compiling takes longer than a minute."""
-    rows: list[dict[str, Any]] = []
     going = variants(libraries, "chain:1", options.threads)
     for n in options.depths:
         for library, variant in list(going):
             row = {"variant": variant, "depth": n}
             row |= asked(library, options.threads, "depth", 6 * PATIENCE, workload=f"chain:{n}", variant=variant)
-            rows.append(row)
+            yield row
             seconds = row.get("compile", row.get("first", 0.0))  # some compile within the first step
             say(f"  {n} {variant}: {row.get('failed', f'compiled in {seconds:.1f} s')}")
             if "failed" in row or seconds > PATIENCE:
                 going.remove((library, variant))
-    return rows
 
 
-def init(libraries: list[str], options: argparse.Namespace, say: Say) -> list[dict[str, Any]]:
+def init(libraries: list[str], options: argparse.Namespace, say: Say) -> Iterator[dict[str, Any]]:
     """Initialisation of GPT-2 small, under jit with its compilation and eagerly, the first time and the second."""
     found: dict[tuple[str, bool], list[dict[str, Any]]] = {}
     able = {library for library, _ in variants(libraries, "gpt2", options.threads)}
@@ -87,23 +85,20 @@ def init(libraries: list[str], options: argparse.Namespace, say: Say) -> list[di
         answer = asked(library, options.threads, "init", workload="gpt2", jitted=jitted)
         found.setdefault((library, jitted), []).append(answer)
         say(f"  {library} {'jit' if jitted else 'eager'}: {answer}")
-    return [
-        {"library": library, "jitted": jitted, **median_of(answers)} for (library, jitted), answers in found.items()
-    ]
+    for (library, jitted), answers in found.items():
+        yield {"library": library, "jitted": jitted, **median_of(answers)}
 
 
-def memory(libraries: list[str], options: argparse.Namespace, say: Say) -> list[dict[str, Any]]:
+def memory(libraries: list[str], options: argparse.Namespace, say: Say) -> Iterator[dict[str, Any]]:
     """Peak resident size after five training steps, and after the import alone."""
-    rows: list[dict[str, Any]] = []
     for workload in ("cnn", "transformer"):
         for library, variant in variants(libraries, workload, options.threads):
             answer = asked(library, options.threads, "memory", workload=workload, variant=variant, steps=5)
-            rows.append({"workload": workload, "variant": variant, **answer})
+            yield {"workload": workload, "variant": variant, **answer}
             say(f"  {workload} {variant}: {answer}")
-    return rows
 
 
-def imports(libraries: list[str], options: argparse.Namespace, say: Say) -> list[dict[str, Any]]:
+def imports(libraries: list[str], options: argparse.Namespace, say: Say) -> Iterator[dict[str, Any]]:
     """Seconds that importing a library adds to `import jax`; torch's own, without jax."""
     found: dict[str, list[dict[str, Any]]] = {}
     for library in rotated(libraries, 3 if options.quick else 11):
@@ -117,7 +112,8 @@ def imports(libraries: list[str], options: argparse.Namespace, say: Say) -> list
         else:
             answer = dict(zip(("wall", "cpu"), map(float, done.stdout.split()), strict=True))
         found.setdefault(library, []).append(answer)
-    return [{"library": library, **median_of(answers)} for library, answers in found.items()]
+    for library, answers in found.items():
+        yield {"library": library, **median_of(answers)}
 
 
 def median_of(answers: list[dict[str, Any]]) -> dict[str, Any]:

@@ -35,10 +35,15 @@ def cores_of(threads: int) -> list[int]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What every process is started with: none of the user's compilation cache, the same allocator and threads."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION_CACHE")}
+    """What every process is started with: none of the user's compilation cache, the same allocator and threads.
+
+    And bytecode that is kept: what pip installed has it, so that without it jseq alone would be compiled at each import.
+    """
+    left_out = ("JAX_COMPILATION_CACHE", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     counts = dict.fromkeys(THREADS, str(threads))
-    paths = {"PYTHONPATH": str(ROOT), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    folders = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    paths = {"PYTHONPATH": folders, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     # torch.compile keeps what it compiled; a fresh folder makes every run pay as the others do.
     paths["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp()
     if LARGE:  # a GPU's programs compile for minutes: what was compiled to be timed is run

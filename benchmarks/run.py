@@ -45,11 +45,13 @@ def prepared(processes: list[Process], workload: str, options: argparse.Namespac
     def prepare(process: Process) -> None:
         for variant in names(process, workload, options):
             path = f"{folder}/{variant}.npy"
+            start = time.perf_counter()
             try:
                 facts[variant] = process.ask("prepare", workload=workload, variant=variant, outputs=path)
                 outputs[variant] = np.load(path)
             except Failure as failure:
                 facts[variant] = {"failed": str(failure)}
+            say(f"  {variant}: ready in {time.perf_counter() - start:.1f} s")
 
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.together) as pool:
         list(pool.map(prepare, processes))
@@ -150,7 +152,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace) -> Path:
-    """Runs the sections, and writes the file after each, so that what is interrupted is kept.
+    """Runs the sections, and writes the file after each of their parts, so that what is interrupted is kept.
 
     A file of the same machine is continued: the sections that are measured anew replace the old ones.
     """
@@ -170,9 +172,11 @@ def measure(options: argparse.Namespace) -> Path:
         process.close()
     for name in (name for name in oneshot.SECTIONS if name in options.only):
         say(name)
-        rows = oneshot.SECTIONS[name](libraries, options, say)
-        results[name] = {"rows": rows, "date": date.today().isoformat()}
-        save(results, path)
+        rows: list[dict[str, Any]] = []
+        for row in oneshot.SECTIONS[name](libraries, options, say):
+            rows.append(row)
+            results[name] = {"rows": rows, "date": date.today().isoformat()}
+            save(results, path)
     draw(results, path)
     return path.with_suffix(".md")
 

@@ -20,7 +20,7 @@ MODEL = jseq.sequential(
         "head": jseq.adapt(jseq.weight_norm(jseq.linear(2, 2)), jnp.square),
     }
 )  # fmt: skip
-STRUCTURE = {"while", "body", "cond", "closed_call", "eval_jaxpr", "checkpoint", "rematted_computation"}
+STRUCTURE = {"while", "body", "cond", "branch_0_fun", "closed_call", "eval_jaxpr", "checkpoint", "rematted_computation"}
 # Instructions that compute nothing; XLA puts in most of them by itself.
 IDLE = re.compile(r" (parameter|constant|tuple|get-tuple-element|bitcast|copy|broadcast|transpose)\(")
 REDUCER = re.compile(r"^%?[\w.-]+ \([^\n]*-> \(?f32\[\][^\n]*\{\n.*?^\}", re.MULTILINE | re.DOTALL)  # the sum in a sum
