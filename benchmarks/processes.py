@@ -37,7 +37,7 @@ def cores_of(threads: int) -> list[int]:
 def environment(threads: int) -> dict[str, str]:
     """What every process is started with: none of the user's compilation cache, the same allocator and threads.
 
-    And bytecode that is kept: what pip installed has it, so that without it jseq alone would be compiled at each import.
+    And bytecode that is kept: what pip installed has it, so jseq alone would be compiled at each import without it.
     """
     left_out = ("JAX_COMPILATION_CACHE", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}

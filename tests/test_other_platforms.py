@@ -19,8 +19,11 @@ SAME = {
     "group_norm": lambda x, w: F.group_norm(x, 2, 2, w[:, 0], w[:, 1]),
     "instance_norm": lambda x, w: F.instance_norm(x, 2)[0],
     "layer_norm": lambda x, w: F.layer_norm(x, 4, w[:, 0]),
+    "attention": lambda x, w: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    "attention of rows that see nothing": lambda x, w: F.scaled_dot_product_attention(x, x, x, BLIND),
 }
-TWICE = ("max_pool2d", "group_norm", "layer_norm")  # differentiated again
+BLIND = np.arange(9 * 9).reshape(9, 9) % 5 > np.arange(9)[:, None]  # rows 4 to 8 see no key
+TWICE = ("max_pool2d", "group_norm", "layer_norm", "attention", "attention of rows that see nothing")  # differentiated again
 
 
 def elsewhere(monkeypatch):

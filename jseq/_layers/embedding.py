@@ -9,6 +9,7 @@ from jseq._layers.initial import Initializer
 from jseq._layers.options import at_least
 from jseq.core import layer
 from jseq.errors import OptionError
+from jseq.functional.drawing import drawn
 from jseq.functional.embedding import check_padding_idx
 from jseq.functional.embedding_bag import check_mode
 
@@ -139,6 +140,7 @@ def table(
     weight_init: Initializer | None, key: jax.Array, rows: int, features: int, padding_idx: int | None
 ) -> dict[str, jax.Array]:
     """The params of an embedding: N(0, 1) unless told otherwise, and zeros in the row of padding."""
-    weight = (weight_init or jax.random.normal)(key, (rows, features))
+    shape = (rows, features)
+    weight = weight_init(key, shape) if weight_init else drawn(jax.random.normal, key, shape)
     padding = check_padding_idx(padding_idx, rows)
     return {"weight": weight if padding is None else weight.at[padding].set(0)}

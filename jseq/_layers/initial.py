@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 
 from jseq.errors import ShapeError, describe
+from jseq.functional.drawing import drawn
 
 Initializer = Callable[..., jax.Array]
 
@@ -20,7 +22,7 @@ def draw(initializer: Initializer | None, key: jax.Array, shape: tuple[int, ...]
     if initializer is not None:
         return initializer(key, shape)
     bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
-    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+    return drawn(partial(jax.random.uniform, minval=-bound, maxval=bound), key, shape)
 
 
 def inferred(size: int | None, argument: str, x: Any) -> int:

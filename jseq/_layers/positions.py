@@ -9,6 +9,7 @@ from jseq._layers.initial import Initializer, inferred
 from jseq._layers.options import at_least, inferable
 from jseq.core import layer, no_params
 from jseq.errors import OptionError, ShapeError, describe, expect_features, expect_float, expect_rank
+from jseq.functional.drawing import drawn
 
 FORM = "(..., T, features)"
 
@@ -44,7 +45,7 @@ def learned_positions(num_positions: int, features: int | None, *, weight_init: 
 
     def init(key: jax.Array, x: Any) -> dict[str, jax.Array]:
         shape = (num_positions, inferred(features, "features", x))
-        return {"weight": weight_init(key, shape) if weight_init else 0.02 * jax.random.normal(key, shape)}
+        return {"weight": weight_init(key, shape) if weight_init else 0.02 * drawn(jax.random.normal, key, shape)}
 
     def apply(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
         expect_sequence(x, params["weight"].shape[1])

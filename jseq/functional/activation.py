@@ -4,10 +4,13 @@ At a kink the derivative is torch's: that of the piece which torch's backward pa
 are written with `where`, whose derivative is that of the selected piece (`maximum` would give 1/2 at ties).
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from jseq.errors import OptionError, ShapeError, describe, expect_float, expect_key
+from jseq.functional.drawing import drawn
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -155,7 +158,7 @@ def rrelu(
     expect_key(key, "apply(params, x, key=key, train=True)")
     assert key is not None
     x = floating(x)
-    slope = jax.random.uniform(key, x.shape, x.dtype, lower, upper)
+    slope = drawn(partial(jax.random.uniform, dtype=x.dtype, minval=lower, maxval=upper), key, x.shape)
     return jnp.where(x > 0, x, x * slope)
 
 

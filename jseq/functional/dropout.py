@@ -8,7 +8,6 @@ Under `jax.vmap` with one key every member gets the same mask: split the key for
 
 import math
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from jax import lax
 from jseq.errors import OptionError, expect_key, expect_rank
 from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
+from jseq.functional.drawing import drawn
 from jseq.functional.windows import spatial_form
 
 CALL = "apply(params, x, key=key, train=True)"
@@ -56,7 +56,8 @@ def _from_shared_words(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.
     # Lanes of the last axis keep the other axes whole, so that a mask sharded along them needs no
     # communication. Narrow last axes would waste bits: then the lanes run over the flattened mask.
     split = shape if shape and shape[-1] % lanes == 0 else (math.prod(shape),)
-    words = jax.random.bits(key, (*split[:-1], -(-split[-1] // lanes)), jnp.uint32)
+    counts = (*split[:-1], -(-split[-1] // lanes))
+    words = jax.random.bits(key, (math.prod(counts),), jnp.uint32).reshape(counts)  # compiled sooner: see drawing.py
     shifts = [jnp.uint32(bits * i) for i in range(lanes)]
     keep = jnp.concatenate([((words >> shift) & jnp.uint32(2**bits - 1)) >= limit for shift in shifts], axis=-1)
     return jnp.reshape(keep[..., : split[-1]], shape)
@@ -215,7 +216,7 @@ def gaussian_noise(x: jax.Array, std: float = 1.0, *, key: jax.Array | None = No
         return x
     expect_key(key, CALL)
     assert key is not None
-    return x + std * jax.random.normal(key, x.shape, x.dtype)
+    return x + std * drawn(partial(jax.random.normal, dtype=x.dtype), key, x.shape)
 
 
 def check_std(std: float) -> None:

@@ -1,7 +1,6 @@
 """Normalisation of each example: by groups of channels, or by single channels (instances)."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import jax
