@@ -4,6 +4,7 @@ Every figure comes from fresh processes, started in turn; where there are severa
 """
 
 import argparse
+import math
 import statistics
 import subprocess
 import sys
@@ -61,12 +62,16 @@ def asked(library: str, threads: int, command: str, seconds: float = 900, **argu
 
 
 def depth(libraries: list[str], options: argparse.Namespace, say: Say) -> Iterator[dict[str, Any]]:
-    """One row for each variant and depth, until compiling takes longer than a minute."""
-    going = variants(libraries, "chain:1", options.threads)
+    """One row for each variant and depth, until compiling takes longer than a minute; so, too, its initial values."""
+    patient = set(libraries)
+    going = [pair for pair in variants(libraries, "chain:1", options.threads) if pair[1] not in options.without]
     for n in options.depths:
         for library, variant in list(going):
             row = {"variant": variant, "depth": n}
             row |= asked(library, options.threads, "depth", 6 * PATIENCE, workload=f"chain:{n}", variant=variant)
+            if variant == library and library in patient:  # its variants draw initial values alike
+                row["init"] = asked(library, options.threads, "init", 6 * PATIENCE, workload=f"chain:{n}").get("first")
+                patient -= {library} if (row["init"] or math.inf) > PATIENCE else set()
             yield row
             seconds = row.get("compile", row.get("first", 0.0))  # some compile within the first step
             say(f"  {n} {variant}: {row.get('failed', f'compiled in {seconds:.1f} s')}")

@@ -119,12 +119,20 @@ def depth_section(found: dict[str, Any]) -> str:
         compile = number(row["compile"]) if "compile" in row else f"{number(row['first'])} (first step)"
         temporary = number(row["temporary"] / 1e6) if "temporary" in row else "-"
         rows.append(
-            [str(row["depth"]), row["variant"], *parts, compile, seconds(row["step"]), number(row["init"]), temporary]
+            [
+                str(row["depth"]),
+                row["variant"],
+                *parts,
+                compile,
+                seconds(row["step"]),
+                number(row.get("init")),
+                temporary,
+            ]
         )
     header = ["depth", "library", "trace", "lower", "compile, CPU s", "step", "init s", "temporary MB"]
     text = (f"## Depth\n\nEqual residual blocks `{workloads.Chain(1)}`: training step, and initialisation (under jit "
-            "with its compilation, eager for libraries whose models are objects). A library stops where compiling "
-            f"passes 60 s. {found['date']}.")  # fmt: skip
+            "with its compilation, eager for libraries whose models are objects; of the plain chain). A library stops "
+            f"where compiling passes 60 s, or initialisation. {found['date']}.")  # fmt: skip
     return f"{text}\n\n{table(header, rows)}"
 
 

@@ -91,10 +91,8 @@ class Worker:
         return facts | {call: self.round(variant, call, 2) for call in ("step", "forward")} | {"peak": peak()}
 
     def depth(self, workload: str, variant: str) -> dict[str, Any]:
-        """Trace, lower, compile, step and initialisation of a chain."""
+        """Trace, lower, compile and step of a chain."""
         facts = self.prepare(workload, variant)
-        jitted = hasattr(self.library, "init")
-        facts["init"] = self.init(workload, jitted)["first"]
         return facts | {"step": self.round(variant, "step", max(2, min(100, int(1 / facts["step"]))))}
 
     def round(self, variant: str, call: str, calls: int) -> float:
@@ -112,8 +110,12 @@ class Worker:
         """Forgets the jobs."""
         self.jobs.clear()
 
-    def init(self, workload: str, jitted: bool) -> dict[str, float]:
-        """Seconds of the first and of the second initialisation, compiled within the first if jitted."""
+    def init(self, workload: str, jitted: bool | None = None) -> dict[str, float]:
+        """Seconds of the first and of the second initialisation, compiled within the first if jitted.
+
+        By default it is jitted where the library's models are functions, not objects.
+        """
+        jitted = hasattr(self.library, "init") if jitted is None else jitted
         make = self.library.fresh(workload, jitted) if hasattr(self.library, "fresh") else self.pure(workload, jitted)
         seconds: list[float] = []
         for seed in range(2):

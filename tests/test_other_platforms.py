@@ -23,7 +23,13 @@ SAME = {
     "attention of rows that see nothing": lambda x, w: F.scaled_dot_product_attention(x, x, x, BLIND),
 }
 BLIND = np.arange(9 * 9).reshape(9, 9) % 5 > np.arange(9)[:, None]  # rows 4 to 8 see no key
-TWICE = ("max_pool2d", "group_norm", "layer_norm", "attention", "attention of rows that see nothing")  # differentiated again
+TWICE = (
+    "max_pool2d",
+    "group_norm",
+    "layer_norm",
+    "attention",
+    "attention of rows that see nothing",
+)  # differentiated again
 
 
 def elsewhere(monkeypatch):

@@ -27,8 +27,8 @@ def attend_dense(
 ) -> jax.Array:
     """Attends with all scores at once; q (..., heads, T, d), k and v (..., kv_heads, S, d).
 
-    On CPU the sums of the exponentials divide the output, not the weights: forward and gradient in 0.73 to 0.96 of the
-    time at six shapes. XLA:GPU has a kernel for the softmax as a whole.
+    On CPU the sums of the exponentials divide the output, not the weights: forward and gradient in 0.86 to 0.99 of the
+    time at three shapes, a training step of 12 transformer blocks in 0.95. XLA:GPU has a kernel for a whole softmax.
     """
     lead, heads = q.shape[:-3], q.shape[-3]
     q = q.reshape(*_grouped(q, k), q.shape[-1])
@@ -60,11 +60,13 @@ def _seen(plan: Plan, scores: jax.Array, mask: jax.Array | None) -> tuple[jax.Ar
     return scores, seen
 
 
-def _average(weights: jax.Array, v: jax.Array, p: float, key: jax.Array | None) -> jax.Array:
-    """Adds up values by weights (..., heads, T, S), some of which are dropped: (..., heads, T, d)."""
+def _average(
+    weights: jax.Array, v: jax.Array, p: float, key: jax.Array | None, dtype: jax.typing.DTypeLike
+) -> jax.Array:
+    """Adds up values by weights (..., heads, T, S), some of which are dropped: (..., heads, T, d) of the dtype."""
     weights = dropout(weights.astype(v.dtype), p, key=key, train=p > 0)
     rows = weights.reshape(*_grouped(weights, v), weights.shape[-1])
-    y = jnp.einsum("...ts,...sd->...td", rows, v, preferred_element_type=accumulator(v.dtype))
+    y = jnp.einsum("...ts,...sd->...td", rows, v, preferred_element_type=dtype)
     return y.reshape(*weights.shape[:-1], v.shape[-1])
 
 
@@ -75,7 +77,7 @@ def _softmax(scores: jax.Array, seen: jax.Array | None, v: jax.Array, key: jax.A
     else:
         weights = jax.nn.softmax(jnp.where(seen, scores, jnp.finfo(scores.dtype).min), axis=-1)
         weights = jnp.where(seen, weights, 0)
-    return _average(weights, v, p, key).astype(v.dtype)
+    return _average(weights, v, p, key, v.dtype)
 
 
 def _divided_late(
@@ -84,9 +86,9 @@ def _divided_late(
     """The same, with weights that are exponentials."""
     if seen is not None:
         scores = jnp.where(seen, scores, -jnp.inf)
-    # The result does not depend on the shift, so its derivative is zero: not one to compute. The two bounds are for rows
+    # The result does not depend on the shift, so its derivative is zero: not one to compute. Both bounds are for rows
     # that see nothing, the sum of all others is 1 or more; as `where` they took a third of the forward pass.
     top = lax.stop_gradient(scores.max(axis=-1, keepdims=True, initial=jnp.finfo(scores.dtype).min))
     weights = jnp.exp(scores - top)
     total = jnp.maximum(weights.sum(axis=-1, keepdims=True), 0.5)
-    return (_average(weights, v, p, key) / total).astype(v.dtype)
+    return (_average(weights, v, p, key, scores.dtype) / total).astype(v.dtype)
