@@ -79,7 +79,7 @@ def verify(facts: dict[str, dict[str, Any]], outputs: dict[str, np.ndarray]) -> 
         if not found["note"]:
             found["error"] = float(np.abs(outputs[variant].ravel() - outputs["hand"].ravel()).max() / scale)
             wrong += [f"outputs off by {found['error']:.1e}"] if not found["error"] < TOLERANCE else []
-        if not math.isclose(found["losses"][0], hand["losses"][0], rel_tol=0.05):  # dropout masks differ
+        if not math.isclose(found["losses"][0], hand["losses"][0], rel_tol=0.15):  # dropout masks differ
             wrong.append(f"first loss {found['losses'][0]:.3f}, not {hand['losses'][0]:.3f}")
         if wrong:
             found["failed"] = "does not compute the same: " + ", ".join(wrong)
