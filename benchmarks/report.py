@@ -118,17 +118,8 @@ def depth_section(found: dict[str, Any]) -> str:
         parts = [number(row.get(part)) for part in ("trace", "lower")]
         compile = number(row["compile"]) if "compile" in row else f"{number(row['first'])} (first step)"
         temporary = number(row["temporary"] / 1e6) if "temporary" in row else "-"
-        rows.append(
-            [
-                str(row["depth"]),
-                row["variant"],
-                *parts,
-                compile,
-                seconds(row["step"]),
-                number(row.get("init")),
-                temporary,
-            ]
-        )
+        start, end = (str(row["depth"]), row["variant"], *parts, compile), (number(row.get("init")), temporary)
+        rows.append([*start, seconds(row["step"]), *end])
     header = ["depth", "library", "trace", "lower", "compile, CPU s", "step", "init s", "temporary MB"]
     text = (f"## Depth\n\nEqual residual blocks `{workloads.Chain(1)}`: training step, and initialisation (under jit "
             "with its compilation, eager for libraries whose models are objects; of the plain chain). A library stops "

@@ -23,13 +23,8 @@ SAME = {
     "attention of rows that see nothing": lambda x, w: F.scaled_dot_product_attention(x, x, x, BLIND),
 }
 BLIND = np.arange(9 * 9).reshape(9, 9) % 5 > np.arange(9)[:, None]  # rows 4 to 8 see no key
-TWICE = (
-    "max_pool2d",
-    "group_norm",
-    "layer_norm",
-    "attention",
-    "attention of rows that see nothing",
-)  # differentiated again
+# Differentiated again.
+TWICE = ("max_pool2d", "group_norm", "layer_norm", "attention", "attention of rows that see nothing")
 
 
 def elsewhere(monkeypatch):
@@ -72,8 +67,9 @@ def test_another_platform_drops_as_often(monkeypatch, p):
     keys = jax.random.split(jax.random.key(0))
     found = jax.jit(jax.vmap(lambda key: F.dropout(x, p, key=key)))(keys)
     assert used
-    np.testing.assert_allclose(found[found != 0], 3 / (1 - p), rtol=1e-6)
+    np.testing.assert_allclose(found[found != 0], 3 / (1 - p), rtol=1e-6)  # float32
     for y in found:
-        np.testing.assert_allclose(jnp.mean(y == 0), p, rtol=0, atol=4 * (p * (1 - p) / x.size) ** 0.5)
-    assert p < 1e-3 or p > 0.9 or bool(jnp.any(found[0] != found[1]))
+        four_sigmas = 4 * (p * (1 - p) / x.size) ** 0.5
+        np.testing.assert_allclose(jnp.mean(y == 0), p, rtol=0, atol=four_sigmas)
+    assert not 0.01 < p < 0.99 or bool(jnp.any(found[0] != found[1]))  # each key has a mask of its own
     assert F.dropout(x[:0], p, key=keys[0]).shape == (0, 1003)
