@@ -155,6 +155,7 @@ def products(times: int) -> list[Kernel]:
             F.linear,
         ),
         Kernel("linear on (64, 784) to 512", 1.0, ((64 * times, 784), (784, 512), (512,)), naive.linear, F.linear),
+        Kernel("linear on (256, 2048) to 10", 1.0, ((256 * times, 2048), (2048, 10), (10,)), naive.linear, F.linear),
         Kernel(
             "embedding of 8192 x 256",
             1.0,

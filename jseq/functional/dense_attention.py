@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jseq.functional.apart import turned
 from jseq.functional.blocked_attention import Plan, accumulator
 from jseq.functional.dropout import dropout
 
@@ -32,6 +33,7 @@ def attend_dense(
     """
     lead, heads = q.shape[:-3], q.shape[-3]
     q = q.reshape(*_grouped(q, k), q.shape[-1])
+    k, v = (turned(a, q.shape[-2]) for a in (k, v))
     scores = jnp.einsum("...td,...sd->...ts", q, k, preferred_element_type=accumulator(q.dtype)) * plan.scale
     scores, seen = _seen(plan, scores.reshape(*lead, heads, plan.length, plan.keys), mask)
     late, whole = (partial(form, p=p) for form in (_divided_late, _softmax))

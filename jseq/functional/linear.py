@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq.errors import DtypeError, ShapeError, describe, expect_features, expect_float
+from jseq.functional.apart import turned
 from jseq.functional.sharded import split_axes
 
 
@@ -37,7 +38,7 @@ def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> ja
     # x of 3 and 4 axes, one thread); lax.dot_general on the unflattened x is as slow as `@`.
     flat = x.ndim > 2 and not any(split_axes(x)[1:-1])
     rows = x.reshape(math.prod(x.shape[:-1]), in_features) if flat else x
-    y = jnp.matmul(rows, weight.astype(x.dtype))
+    y = jnp.matmul(rows, turned(weight.astype(x.dtype), math.prod(rows.shape[:-1])))
     if bias is not None:
         y = y + bias.astype(x.dtype).reshape((1,) * (y.ndim - 1) + (out_features,))
     return y.reshape(*x.shape[:-1], out_features) if flat else y
