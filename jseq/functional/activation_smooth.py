@@ -8,6 +8,7 @@ from jax import lax
 
 from jseq.errors import OptionError
 from jseq.functional.activation import floating
+from jseq.functional.apart import apart
 
 
 def widen(x: jax.Array) -> jax.Array:
@@ -149,17 +150,19 @@ def check_beta(beta: float) -> None:
 @jax.custom_jvp
 def _gelu(x: jax.Array) -> jax.Array:
     wide = widen(x)
-    return (wide * (0.5 + 0.5 * lax.erf(wide * math.sqrt(0.5)))).astype(x.dtype)
+    return (wide * _cdf(wide)).astype(x.dtype)
+
+
+def _cdf(x: jax.Array) -> jax.Array:
+    return 0.5 + 0.5 * lax.erf(x * math.sqrt(0.5))
 
 
 @_gelu.defjvp
 def _gelu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     (x,), (t,) = primals, tangents
-    wide = widen(x)
-    # Value and derivative share the erf, and only the derivative is kept for the backward pass.
-    cdf = 0.5 + 0.5 * lax.erf(wide * math.sqrt(0.5))
-    slope = cdf + wide * (jnp.exp(-0.5 * wide * wide) * (1 / math.sqrt(2 * math.pi)))
-    return (wide * cdf).astype(x.dtype), t * slope.astype(x.dtype)
+    wide = widen(apart(x))  # another erf costs less than a store of the first
+    slope = _cdf(wide) + wide * (jnp.exp(-0.5 * wide * wide) * (1 / math.sqrt(2 * math.pi)))
+    return _gelu(x), t * slope.astype(x.dtype)
 
 
 @jax.custom_jvp
