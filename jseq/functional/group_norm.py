@@ -10,7 +10,7 @@ from jseq.errors import OptionError, ShapeError, describe, expect_features, expe
 from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
 from jseq.functional.batch_norm import average, batch_norm
-from jseq.functional.normalisation import scale_and_shift, standardise
+from jseq.functional.standardise import standardise
 from jseq.functional.windows import spatial_form
 
 
@@ -59,8 +59,8 @@ def group_norm(
         groups = mean.reshape(*mean.shape[:-1], num_groups, x.shape[-1] // num_groups)
         return jnp.broadcast_to(groups.mean(axis=-1, keepdims=True), groups.shape).reshape(mean.shape)
 
-    y, _, _ = standardise(widen(x), eps, mean_of)
-    return scale_and_shift(y, weight, bias).astype(x.dtype)
+    y, _, _ = standardise(widen(x), weight, bias, eps, mean_of)
+    return y.astype(x.dtype)
 
 
 def instance_norm(
@@ -110,8 +110,8 @@ def instance_norm(
             f"expected more than 1 spatial element to take statistics of, got {describe(x)}. "
             "Use a larger input, or layer_norm over the channels."
         )
-    y, mean, var = standardise(widen(x), eps, partial(_spatial_mean, spatial_dims))
-    y = scale_and_shift(y, weight, bias).astype(x.dtype)
+    y, mean, var = standardise(widen(x), weight, bias, eps, partial(_spatial_mean, spatial_dims))
+    y = y.astype(x.dtype)
     if running_mean is None or running_var is None or x.size == 0:
         return y, running_mean, running_var
     batch = tuple(range(x.ndim - 1))

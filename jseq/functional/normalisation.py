@@ -1,8 +1,7 @@
 """Normalisation over the features: layer norm, RMS norm, and vectors of unit length."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,67 +11,9 @@ from jseq.errors import OptionError, ShapeError, describe
 from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
 from jseq.functional.activation_softmax import check_axis
+from jseq.functional.apart import apart
+from jseq.functional.standardise import scale_and_shift, standardise
 from jseq.functional.vector_norm import vector_norm
-
-
-def once(x: jax.Array) -> jax.Array:
-    """Has XLA:CPU compute x before the norm reads it, not again within each of the reductions and their derivatives.
-
-    The gradient of 12 transformer blocks compiles in 0.5 of the time and runs in 0.95, of 32 residual MLPs in 0.2 and
-    0.8. Where this is not CPU, XLA fuses as it likes.
-    """
-    return lax.platform_dependent(x, cpu=lax.optimization_barrier, default=lambda x: x)
-
-
-_Three = tuple[jax.Array, jax.Array, jax.Array]
-_Mean = Callable[[jax.Array], jax.Array]
-
-
-def standardise(x: jax.Array, eps: float, mean_of: _Mean) -> _Three:
-    """Gives (x - mean) / sqrt(var + eps), mean and (biased) var; means have a shape that broadcasts to that of x.
-
-    On an H200 the backward pass in two sums makes layer norm with its gradient take 0.62 to 0.98 of the naive time in
-    place of 0.88 to 1.19, group norm 0.83 to 0.92 in place of 1.01 to 1.11. On CPU the gradient of 12 transformer
-    blocks compiled in 2.1 and ran in 1.06 of the time with it.
-    """
-    plain, in_two_sums = (partial(form, eps=eps, mean_of=mean_of) for form in (_plain, _in_two_sums))
-    # The barrier is that of `once`, in the branch where the platform is known.
-    return lax.platform_dependent(x, cpu=lambda x: plain(lax.optimization_barrier(x)), default=in_two_sums)
-
-
-def _plain(x: jax.Array, eps: float, mean_of: _Mean) -> _Three:
-    mean = mean_of(x)
-    centred = x - mean
-    # Two passes: E[x^2] - E[x]^2 is 0 at mean 1e4, std 1 in float32, where the mean itself is a few 1e-3 off. The
-    # second pass also finds by how much: it is 0 but for rounding, and so are its derivatives.
-    off = lax.stop_gradient(mean_of(centred))
-    var = mean_of(centred * centred) - off * off
-    return (centred - off) * lax.rsqrt(var + eps), mean + off, var
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _in_two_sums(x: jax.Array, eps: float, mean_of: _Mean) -> _Three:
-    """Has a backward pass of two sums side by side, where XLA's own has one after the other."""
-    return _plain(x, eps, mean_of)
-
-
-@_in_two_sums.defjvp
-def _in_two_sums_jvp(eps: float, mean_of: _Mean, primals: Sequence[jax.Array], tangents: Sequence[jax.Array]) -> Any:
-    (x,), (dx,) = primals, tangents
-    y, mean, var = _plain(x, eps, mean_of)
-    inverse = lax.rsqrt(var + eps)
-    normal = (x - mean) * inverse  # y again: of what is kept for the backward pass only x is large
-    m1, m2 = mean_of(dx), mean_of(normal * dx)
-    return (y, mean, var), (inverse * (dx - m1 - normal * m2), m1, 2 * m2 / inverse)
-
-
-def scale_and_shift(y: jax.Array, weight: jax.Array | None, bias: jax.Array | None) -> jax.Array:
-    """Gives y * weight + bias over the last axes; None stands for 1 and 0."""
-    if weight is not None:
-        y = y * jnp.reshape(weight, (1,) * (y.ndim - weight.ndim) + weight.shape).astype(y.dtype)
-    if bias is not None:
-        y = y + jnp.reshape(bias, (1,) * (y.ndim - bias.ndim) + bias.shape).astype(y.dtype)
-    return y
 
 
 def normalised_axes(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -115,8 +56,8 @@ def layer_norm(
     """
     x = floating(x)
     axes = _trailing(x, normalized_shape)
-    y, _, _ = standardise(widen(x), eps, partial(jnp.mean, axis=axes, keepdims=True))
-    return scale_and_shift(y, weight, bias).astype(x.dtype)
+    y, _, _ = standardise(widen(x), weight, bias, eps, partial(jnp.mean, axis=axes, keepdims=True))
+    return y.astype(x.dtype)
 
 
 def rms_norm(
@@ -141,7 +82,7 @@ def rms_norm(
     """
     x = floating(x)
     axes = _trailing(x, normalized_shape)
-    wide = once(widen(x))
+    wide = apart(widen(x))
     added = float(jnp.finfo(wide.dtype).eps) if eps is None else eps
     square = jnp.mean(wide * wide, axis=axes, keepdims=True)
     return scale_and_shift(wide * lax.rsqrt(square + added), weight, None).astype(x.dtype)
