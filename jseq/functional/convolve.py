@@ -56,11 +56,11 @@ def _in_fours(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
     if not (in_channels % 2 and in_channels > 1 and 16 < out_channels <= 32 and x.dtype == jnp.float32 and SLOW_IF_ODD):
         return _lax_conv(x, weight, options)
 
+    def widened(a: jax.Array, axis: int) -> jax.Array:
+        return lax.pad(a, jnp.zeros((), a.dtype), [(0, -in_channels % 4 * (i == axis), 0) for i in range(4)])
+
     def padded(x: jax.Array, weight: jax.Array) -> jax.Array:
-        x, weight = (
-            jnp.pad(a, [(0, -in_channels % 4 * (i == axis)) for i in range(4)]) for a, axis in ((x, 3), (weight, 2))
-        )
-        return _lax_conv(x, weight, options)
+        return _lax_conv(widened(x, 3), widened(weight, 2), options)
 
     return lax.platform_dependent(x, weight, cpu=padded, default=partial(_lax_conv, options=options))
 
