@@ -20,8 +20,10 @@ def standardise(x: jax.Array, weight: jax.Array | None, bias: jax.Array | None, 
     """Gives (x - mean) / sqrt(var + eps) * weight + bias, mean and (biased) var; means broadcast to the shape of x.
 
     The derivative is written so that its transpose, the backward pass, has two sums side by side, and keeps nothing of
-    the size of x but x and its normalised values. A training step of 12 transformer blocks on CPU takes 0.99 of the
-    time of XLA's own derivative; without `apart` for the tangent it takes 1.14, and compiles in 1.6.
+    the size of x but x and its normalised values. On CPU a training step of 12 transformer blocks takes 0.99 of the
+    time of XLA's own derivative; without `apart` around the tangent it takes 1.14, and compiles in 1.6. On an H200 the
+    two sums take layer norm with its gradient from 0.88 to 1.19 of the naive time to 0.62 to 0.98, group norm from 1.01
+    to 1.11 to 0.83 to 0.92.
     """
     centred, mean, off, var = _moments(apart(x), mean_of)
     return scale_and_shift(centred * lax.rsqrt(var + eps), weight, bias), mean + off, var
