@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import oneshot, report
+from benchmarks import jobs, oneshot, report
 from benchmarks.processes import Failure, Process, cores_of
 from benchmarks.workloads import LARGE, TIMED
 
@@ -30,6 +30,8 @@ LIBRARIES = ("hand", "jseq", "stax", "nnx", "linen", "equinox", "haiku", "keras"
 SECTIONS = (*TIMED, *oneshot.SECTIONS)
 CALLS = ("step", "forward")
 TOLERANCE = 2e-2 if LARGE else 1e-4  # relative to the largest output; GPUs multiply float32 in TF32
+LOSS = 0.05  # relative to the first loss; bfloat16 is held to it as well
+MASKED = 0.1  # the same where the masks of dropout differ: the CNN's moves by up to 0.055 with them
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -56,7 +58,7 @@ def prepared(processes: list[Process], workload: str, options: argparse.Namespac
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.together) as pool:
         list(pool.map(prepare, processes))
     facts = {variant: facts[variant] for process in processes for variant in names(process, workload, options)}
-    verify(facts, outputs)
+    verify(facts, outputs, MASKED if jobs.is_random(workload) else LOSS)
     return facts
 
 
@@ -65,7 +67,7 @@ def names(process: Process, workload: str, options: argparse.Namespace) -> list[
     return [variant for variant in process.names(workload) if variant not in options.without]
 
 
-def verify(facts: dict[str, dict[str, Any]], outputs: dict[str, np.ndarray]) -> None:
+def verify(facts: dict[str, dict[str, Any]], outputs: dict[str, np.ndarray], closeness: float = LOSS) -> None:
     """Holds each variant against hand-written JAX; one that computes something else is not timed."""
     if "failed" in facts.get("hand", {"failed": ""}):
         return
@@ -79,7 +81,7 @@ def verify(facts: dict[str, dict[str, Any]], outputs: dict[str, np.ndarray]) -> 
         if not found["note"]:
             found["error"] = float(np.abs(outputs[variant].ravel() - outputs["hand"].ravel()).max() / scale)
             wrong += [f"outputs off by {found['error']:.1e}"] if not found["error"] < TOLERANCE else []
-        if not math.isclose(found["losses"][0], hand["losses"][0], rel_tol=0.15):  # dropout masks differ
+        if not math.isclose(found["losses"][0], hand["losses"][0], rel_tol=closeness):
             wrong.append(f"first loss {found['losses'][0]:.3f}, not {hand['losses'][0]:.3f}")
         if wrong:
             found["failed"] = "does not compute the same: " + ", ".join(wrong)

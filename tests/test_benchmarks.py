@@ -24,6 +24,7 @@ def test_each_round_begins_with_another_library():
     [
         ({"parameters": 9}, "9 parameters, not 10"),
         ({"losses": [3.0]}, "first loss 3.000, not 2.000"),
+        ({"losses": [2.2]}, "first loss 2.200, not 2.000"),
         ({}, "outputs off by"),
     ],
 )

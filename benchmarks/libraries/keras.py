@@ -86,6 +86,7 @@ def fill(model: Any, values: list[Any]) -> Any:
 
 
 def job(workload: str, variant: str) -> jobs.Job:
+    keras.utils.set_random_seed(0)  # the masks of dropout, so that the first loss is the same in every run
     size, (x, y) = workloads.size_of(workload), jobs.jax_batch(workload)
     model, values = model_of(workload), workloads.in_order(workload)
     optimizer = keras.optimizers.SGD(workloads.RATE)
