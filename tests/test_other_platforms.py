@@ -73,3 +73,36 @@ def test_another_platform_drops_as_often(monkeypatch, p):
         np.testing.assert_allclose(jnp.mean(y == 0), p, rtol=0, atol=four_sigmas)
     assert not 0.01 < p < 0.99 or bool(jnp.any(found[0] != found[1]))  # each key has a mask of its own
     assert F.dropout(x[:0], p, key=keys[0]).shape == (0, 1003)
+
+
+KEPT = {
+    "layer_norm": lambda x, w: F.layer_norm(x, 6, w[0], w[1]),
+    "group_norm": lambda x, w: F.group_norm(x, 2, 1, w[0], w[1]),
+    "multihead_attention": lambda x, w: F.multihead_attention(
+        x, x, x, 2, jnp.concatenate([w, w + 1, w * 2], -1), w.reshape(-1)[:18], w
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_nvidia_gpus_keep(monkeypatch, name):
+    """Barriers there, and nothing else: the gradients are those of the CPU, and other platforms have none."""
+    x, w = (jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(((2, 5, 6), (6, 6))))
+
+    def gradients(x, w):
+        return jax.grad(lambda x, w: jnp.sum(jnp.sin(KEPT[name](x, w))), (0, 1))(x, w)
+
+    wanted = jax.jit(gradients)(x, w)
+    barriers = {
+        platform: jax.jit(gradients).trace(x, w).lower(lowering_platforms=(platform,)).as_text().count("_barrier")
+        for platform in ("cuda", "tpu")
+    }
+    assert barriers["tpu"] == 0 < barriers["cuda"]
+
+    def nvidia(*args, default, **platforms):
+        return platforms.get("cuda", default)(*args)
+
+    monkeypatch.setattr(lax, "platform_dependent", nvidia)
+    found = jax.jit(lambda x, w: gradients(x, w))(x, w)
+    for a, b in zip(found, wanted, strict=True):  # float32, summed in another order
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * float(jnp.abs(b).max()))

@@ -1,4 +1,4 @@
-"""Where XLA:CPU is to merge nothing: arrays that are cheaper computed twice than kept, and gradients of products."""
+"""Where XLA is to merge nothing: arrays that are cheaper computed twice than kept, or kept than computed twice."""
 
 import jax
 from jax import lax
@@ -12,6 +12,15 @@ def apart(x: jax.Array) -> jax.Array:
     gradient of 12 transformer blocks compiles in 0.5 of the time and runs in 0.95, of 32 residual MLPs in 0.2 and 0.8.
     """
     return lax.platform_dependent(x, cpu=lax.optimization_barrier, default=lambda x: x)
+
+
+def kept(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """Gives the arrays, which XLA is to keep on NVIDIA GPUs: it would sum them again within each of their readers.
+
+    Layer norm of 768 features with its gradient takes 0.63 of the naive time on an H200, 1.13 without; in bfloat16 0.71
+    and 1.16.
+    """
+    return lax.platform_dependent(*arrays, cuda=lambda *a: lax.optimization_barrier(a), default=lambda *a: a)
 
 
 def turned(weight: jax.Array, rows: int) -> jax.Array:
@@ -38,3 +47,14 @@ def _turned(weight: jax.Array) -> jax.Array:
 def _turned_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     (weight,), (dweight,) = primals, tangents
     return weight, apart(dweight.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
+@jax.custom_jvp
+def whole(x: jax.Array) -> jax.Array:
+    """Gives x, which is cut in parts: its gradient is put together once, not within each of its readers."""
+    return x
+
+
+@whole.defjvp
+def _whole_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    return primals[0], kept(tangents[0])[0]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jseq.errors import DtypeError, ShapeError, describe, expect_features, expect_float
 from jseq.functional.apart import turned
+from jseq.functional.rows import shift
 from jseq.functional.sharded import split_axes
 
 
@@ -40,7 +41,7 @@ def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> ja
     rows = x.reshape(math.prod(x.shape[:-1]), in_features) if flat else x
     y = jnp.matmul(rows, turned(weight.astype(x.dtype), math.prod(rows.shape[:-1])))
     if bias is not None:
-        y = y + bias.astype(x.dtype).reshape((1,) * (y.ndim - 1) + (out_features,))
+        y = shift(y, bias.astype(x.dtype))
     return y.reshape(*x.shape[:-1], out_features) if flat else y
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq.errors import DtypeError, ShapeError, describe, expect_features, expect_float, expect_rank
+from jseq.functional.apart import whole
 from jseq.functional.attention import scaled_dot_product_attention
 from jseq.functional.dense_attention import visible
 from jseq.functional.linear import linear
@@ -153,7 +154,7 @@ def _project(query: jax.Array, key: jax.Array, value: jax.Array, weight: Any, bi
     for name, x in (("query", query), ("key", key), ("value", value)):
         expect_features(x, size, "(..., T, {})", "" if query is key else f"This is {name}.")
     if query is key and key is value:
-        return jnp.split(linear(query, weight, bias), 3, axis=-1)
+        return jnp.split(whole(linear(query, weight, bias)), 3, axis=-1)
     q = linear(query, weight[:, :size], parts[0])
     if key is value:
         return q, *jnp.split(linear(key, weight[:, size:], None if bias is None else bias[size:]), 2, axis=-1)
