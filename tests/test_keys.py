@@ -4,8 +4,10 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jseq
+from jseq._combinators.children import stable_number
 
 KEY = jax.random.key(0)
 
@@ -90,3 +92,29 @@ def test_the_derivation_of_keys_does_not_drift():
     named = jseq.Children({"head": jseq.linear(1, 1)})
     assert [child.fold for child in positional] == [1733924844, 442043996, 2505156909]
     assert [child.fold for child in named] == [2045576407]
+
+
+def own_key(key, name):
+    """The key of a child: the fold that law 7 says, by itself."""
+    return jax.random.fold_in(key, stable_number(name))
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg", "raw"])
+def test_a_childs_key_is_the_fold_of_its_kind_and_ordinal_or_name(impl):
+    """So a part of a model has the initial values and the masks that it has in the whole, also if it stands alone."""
+    key = jax.random.PRNGKey(3) if impl == "raw" else jax.random.key(3, impl=impl)
+    x = jnp.ones((8, 8))
+    chain = jseq.sequential(jseq.linear(8, 8), jseq.dropout(0.5), jseq.linear(8, 8), jseq.dropout(0.25))
+    branches = jseq.branch({"a": jseq.dropout(0.5), "b": jseq.sequential(jseq.linear(8, 8), jseq.dropout(0.5))})
+    for run in (lambda f: f, jax.jit):
+        params = run(chain.init)(key)
+        for place, name in ((0, "linear:0"), (2, "linear:1")):
+            chex.assert_trees_all_close(params[place], run(chain[place].init)(own_key(key, name)), rtol=1e-6)
+        y = chain[0].apply(params[0], x)
+        y = chain[1].apply((), y, key=own_key(key, "dropout:0"), train=True)
+        y = chain[2].apply(params[2], y)
+        wanted = chain[3].apply((), y, key=own_key(key, "dropout:1"), train=True)
+        found = run(lambda params, x: chain.apply(params, x, key=key, train=True))(params, x)
+        chex.assert_trees_all_close(found, wanted, rtol=1e-5, atol=1e-5)
+        a, _ = run(lambda params, x: branches.apply(params, x, key=key, train=True))(branches.init(key), x)
+        chex.assert_trees_all_equal(a, jseq.dropout(0.5).apply((), x, key=own_key(key, "a"), train=True))

@@ -4,10 +4,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import jax
 
+from jseq._combinators.siblings import init_run
 from jseq._core import calls, sharing
 from jseq._core.values import function_name
 from jseq._core.watching import WATCH, step
@@ -180,13 +182,11 @@ class Children:
 
     def init_chain(self, key: Any, x: Any) -> tuple[Any, Any]:
         """Initialises the children one after the other, each on the shape that the last one gives."""
-        params: list[Any] = []
-        states: list[Any] = []
-        for child in self.children:
-            p, s, x = child.init(key, x)
-            params.append(p)
-            states.append(s)
-        return self.join(params), self.join(states)
+        made: list[tuple[Any, Any]] = []
+        for _, run in groupby(self.children, key=lambda child: child.layer):
+            more, x = init_run(list(run), key, x)
+            made += more
+        return self.join([params for params, _ in made]), self.join([state for _, state in made])
 
 
 def scope_of(name: str, layer: Layer) -> str:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq._combinators.children import inner, stable_number
+from jseq._combinators.siblings import copies_keys
 from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ParamsError, ShapeError, describe, near_misses
@@ -107,11 +108,6 @@ def repeat(layer: Layer | Any, n: int, *, stacked: bool = True, remat: bool = Fa
         return y, states if stacked or not jax.tree.leaves(states) else unstack_params(states)
 
     return init, apply, child.layer
-
-
-def copies_keys(key: jax.Array, folds: list[int]) -> jax.Array:
-    """One key for each copy."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(folds, jnp.uint32))
 
 
 def tuple_of_pairs(made: tuple[Any, Any], n: int) -> tuple[Any, Any]:

@@ -1,0 +1,58 @@
+"""Equal siblings in a row draw their initial values together: what XLA compiles for one serves all."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from jseq._core import calls
+from jseq._core.sharing import SHARED_FROM, is_traced
+
+if TYPE_CHECKING:
+    from jseq._combinators.children import Child
+
+LARGEST = 2**24  # parameters of a layer of which several draw together: all of them are in memory twice
+
+
+def init_run(children: "Sequence[Child]", key: Any, x: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    """Initialises equal layers in a row: params and state of each, and the shape of what the last one gives.
+
+    XLA compiles every draw anew, for a fifth of a second on CPU. 32 blocks take 0.5 of the time under `jax.jit`, 128
+    take 0.08, the 12 of a GPT-2 of 124M parameters 0.9, with 1.3 of the memory.
+    """
+    if len(children) >= SHARED_FROM and all(child.fold is not None for child in children) and fits(children[0], key, x):
+        keys = copies_keys(key, [child.fold or 0 for child in children])
+        made = jax.vmap(lambda key: calls.run_init(children[0].layer, key, x))(keys)
+        cut = jax.lax.index_in_dim
+        return [jax.tree.map(lambda a, i=i: cut(a, i, keepdims=False), made) for i in range(len(children))], x
+    found: list[tuple[Any, Any]] = []
+    for child in children:
+        params, state, x = child.init(key, x)
+        found.append((params, state))
+    return found, x
+
+
+def fits(child: "Child", key: Any, x: Any) -> bool:
+    """Whether such layers draw together the values that they draw alone, on inputs of one shape, in bearable memory.
+
+    Not where nothing is compiled; and what is mapped draws other numbers with a generator other than the default.
+    """
+    if not is_traced(jax.random.key_data(key)) or str(jax.random.key_impl(key)) != "threefry2x32":
+        return False
+    try:
+        params, _, y = calls.shapes(child.layer, x)
+    except Exception as error:
+        child.note(error, x)
+        raise
+    return 0 < sum(leaf.size for leaf in jax.tree.leaves(params)) <= LARGEST and (x is None or same_shapes(x, y))
+
+
+def same_shapes(x: Any, y: Any) -> bool:
+    """Whether two trees have equal shapes and dtypes."""
+    return jax.tree.map(lambda a: (a.shape, a.dtype), x) == jax.tree.map(lambda a: (a.shape, a.dtype), y)
+
+
+def copies_keys(key: jax.Array, folds: Sequence[int]) -> jax.Array:
+    """The key, folded with each of several numbers."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(folds, jnp.uint32))

@@ -1,0 +1,71 @@
+"""Equal layers in a row draw their initial values together under `jax.jit`: the values that each draws alone."""
+
+import chex
+import jax
+import jax.extend
+import jax.numpy as jnp
+import pytest
+
+import jseq
+from jseq._combinators import siblings
+
+KEY = jax.random.key(0)
+BLOCK = jseq.residual(
+    jseq.sequential(jseq.layer_norm(8), jseq.linear(8, 8, weight_init=jax.nn.initializers.orthogonal()))
+)
+MODELS = {
+    "blocks": jseq.sequential(*[BLOCK] * 5),
+    "named": jseq.sequential({f"block{i}": BLOCK for i in range(5)}),
+    "between others": jseq.sequential(jseq.linear(8, 8), *[BLOCK] * 4, jnp.tanh, *[jseq.linear(8, 8)] * 4, BLOCK),
+    "apart": jseq.sequential(*[BLOCK, jseq.relu()] * 5),
+    "with state": jseq.sequential(*[jseq.batch_norm(8)] * 4),
+    "without params": jseq.sequential(*[jseq.relu()] * 5, jseq.linear(8, 8)),
+    "sizes from x": jseq.sequential(*[jseq.linear(None, 8)] * 5),
+    "each of another shape": jseq.sequential(*[jseq.max_pool1d(2)] * 4, *[jseq.linear(None, 4)] * 4),
+}
+
+
+def draws(model, *x) -> int:
+    """How many times numbers are drawn."""
+
+    def count(jaxpr) -> int:
+        inside = sum(count(j) for e in jaxpr.eqns for j in jax.extend.core.jaxprs_in_params(e.params))
+        return inside + sum(e.primitive.name == "random_bits" for e in jaxpr.eqns)
+
+    return count(jax.make_jaxpr(lambda key: jseq.with_state(model).init(key, *x))(KEY).jaxpr)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "raw"])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_values_are_those_drawn_one_by_one(name, impl) -> None:
+    init, _ = jseq.with_state(MODELS[name])
+    key = jax.random.PRNGKey(3) if impl == "raw" else jax.random.key(3, impl=impl)
+    shape = jax.ShapeDtypeStruct((16, 8), jnp.float32)
+    inputs = [(shape,)] if name in ("sizes from x", "each of another shape") else [(), (shape,)]
+    for x in inputs:
+        eager, jitted = init(key, *x), jax.jit(lambda key, x=x: init(key, *x))(key)
+        chex.assert_trees_all_equal_shapes_and_dtypes(jitted, eager)
+        chex.assert_trees_all_close(jitted, eager, rtol=2e-5, atol=2e-6)  # QR, and the scaling, vectorised otherwise
+
+
+def test_how_often_numbers_are_drawn(monkeypatch) -> None:
+    plain = jseq.sequential(*[jseq.linear(8, 8)] * 6)
+    once, each = draws(jseq.sequential(jseq.linear(8, 8))), 6 * draws(jseq.sequential(jseq.linear(8, 8)))
+    x = jax.ShapeDtypeStruct((2, 8), jnp.float32)
+    assert draws(plain) == draws(plain, x) == once
+    assert draws(jseq.sequential(*[jseq.linear(8, 8)] * 3)) == 3 * once  # few
+    assert draws(jseq.sequential(*[jseq.linear(None, 8)] * 6), jax.ShapeDtypeStruct((2, 4), x.dtype)) == each
+    monkeypatch.setattr(siblings, "LARGEST", 71)  # of 72
+    assert draws(plain) == each
+
+
+def test_an_error_of_the_row_names_the_first_layer() -> None:
+    model = jseq.sequential(jseq.linear(4, 8), *[jseq.linear(7, 7)] * 5)
+    with pytest.raises(jseq.errors.ShapeError, match="7") as found:
+        jax.jit(lambda key: model.init(key, jax.ShapeDtypeStruct((2, 4), jnp.float32)))(KEY)
+    assert any("in (1)" in note for note in found.value.__notes__)
+    unknown = jseq.sequential(*[jseq.linear(None, 8)] * 5)
+    for run in (unknown.init, jax.jit(unknown.init)):
+        with pytest.raises(jseq.errors.LayerError) as found:
+            run(KEY)
+        assert any("in (0)" in note for note in found.value.__notes__)
