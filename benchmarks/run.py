@@ -5,7 +5,9 @@ hand-written JAX (number of parameters, outputs, first losses), and then timed i
 the median over the rounds of what the library took to what hand-written JAX took in the same round.
 
     python -m benchmarks --only cnn transformer --libraries jseq linen --rounds 5
-    BENCH_SIZES=large python -m benchmarks --only cnn --threads 16 --together 6  # on a GPU: larger, bfloat16 too
+    BENCH_SIZES=large python -m benchmarks --only cnn --threads 16 --together 2  # on a GPU: larger, bfloat16 too
+
+XLA picks the kernels of a GPU by timing them while it compiles: the more libraries compile at once, the worse it picks.
 """
 
 import argparse

@@ -210,6 +210,7 @@ VARIANTS = {
     "torch": ("*",),
     "torch compile": ("tiny_mlp", "mlp", "cnn", "transformer"),
     "torch bf16": workloads.NARROW,
+    "torch compile bf16": workloads.NARROW,
     "torch channels-last": ("cnn",),
     "torch compile channels-last": ("cnn",),
 }
