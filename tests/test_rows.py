@@ -92,7 +92,7 @@ def test_a_vector_or_rows_alone(platform) -> None:
 
 
 def test_half_precision_is_summed_in_float32(platform) -> None:
-    """1056 ones and halves: bfloat16 would stop at 256."""
+    """1056 ones and halves: added up one by one in bfloat16 they would stop at 256."""
     x, v = jnp.ones((ROWS, COLUMNS), jnp.bfloat16), jnp.ones(COLUMNS, jnp.bfloat16)
     g = jnp.where(jnp.arange(ROWS)[:, None] % 2, 1.0, 0.5).astype(jnp.bfloat16) * x
     for function in (shift, scale):
