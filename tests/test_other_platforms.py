@@ -77,7 +77,6 @@ def test_another_platform_drops_as_often(monkeypatch, p):
 
 KEPT = {
     "layer_norm": lambda x, w: F.layer_norm(x, 6, w[0], w[1]),
-    "group_norm": lambda x, w: F.group_norm(x, 2, 1, w[0], w[1]),
     "multihead_attention": lambda x, w: F.multihead_attention(
         x, x, x, 2, jnp.concatenate([w, w + 1, w * 2], -1), w.reshape(-1)[:18], w
     ),

@@ -42,6 +42,8 @@ def is_in_parts(*shape: int) -> bool:
     [
         ((ROWS, COLUMNS), True),
         ((2, ROWS // 2, COLUMNS), True),  # rows of two axes
+        ((64, 17, COLUMNS), True),  # 64 parts as it is
+        ((128, 16, COLUMNS), False),  # more
         ((4096, 512), True),
         ((4160, 2048), False),  # XLA sums more than 4096 in parts itself
         ((512, 8192), False),  # few rows
@@ -60,7 +62,7 @@ def test_shift_and_scale(platform) -> None:
         (shift, x64 + v64, g64, g64.sum((0, 1))),
         (scale, x64 * v64, g64 * v64, (g64 * x64).sum((0, 1))),
     ):
-        found, pull = jax.vjp(jax.jit(function), x, v)
+        found, pull = jax.vjp(jax.jit(lambda x, v, f=function: f(x, v)), x, v)
         close(found, y)
         for a, b in zip(pull(jnp.asarray(g)), (dx, dv), strict=True):
             close(a, b)
@@ -89,6 +91,9 @@ def test_a_vector_or_rows_alone(platform) -> None:
     close(jax.grad(lambda x: scale(x, v).sum())(x), np.broadcast_to(v.astype(np.float64), x.shape))
     close(jax.grad(lambda x: shift(x, v).sum())(x), np.ones(x.shape))
     close(jax.grad(lambda v: shift(x, v).sum())(v), np.full(v.shape, 1.0 * ROWS))
+    for function in (shift, scale):
+        text = str(jax.make_jaxpr(jax.grad(lambda x, f=function: f(x, v).sum()))(x))
+        assert "barrier" not in text
 
 
 def test_half_precision_is_summed_in_float32(platform) -> None:
@@ -128,10 +133,26 @@ def test_where_a_model_sums_in_parts(platform_name, expected) -> None:
     assert (f"tensor<32x{COLUMNS}xf32>" in text) == expected
 
 
-def test_rows_that_are_split_over_devices() -> None:
-    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+@pytest.mark.parametrize("split", [("x", None), (None, "x"), (None, None)])
+@pytest.mark.parametrize("split_vector", [None, "x"])
+def test_arrays_that_are_split_over_devices(platform, split, split_vector) -> None:
+    """Each is differentiated alone, too: the tangents have to be split as the values are."""
+    if split == ("x", None) and split_vector:
+        pytest.skip("one axis of the mesh cannot split both")
+    mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,))
     x, v = normal(ROWS, COLUMNS), normal(COLUMNS)
     with jax.set_mesh(mesh):
-        split = jax.device_put(x, jax.NamedSharding(mesh, jax.P("data", None)))
-        found = jax.jit(jax.grad(lambda v, x: jnp.sum(scale(x, v) ** 2) / 2))(v, split)
-    close(found, (x.astype(np.float64) ** 2).sum(0) * v)
+        put = [jax.device_put(a, jax.NamedSharding(mesh, jax.P(*s))) for a, s in ((x, split), (v, (split_vector,)))]
+
+        def loss(x, v):
+            return jnp.sum(shift(scale(x, v), v) ** 2) / 2
+
+        text = str(jax.make_jaxpr(jax.grad(loss, 1))(*put))
+        found = jax.jit(jax.grad(loss, (0, 1)))(*put)
+        alone = [jax.jit(jax.grad(loss, i))(*put) for i in (0, 1)]
+    assert ("optimization_barrier" in text) == (platform == "cuda" and not any((*split, split_vector)))
+    x64, v64 = x.astype(np.float64), v.astype(np.float64)
+    y = (x64 + 1) * v64
+    for gradients in (found, alone):
+        for a, b in zip(gradients, (y * v64, (y * (x64 + 1)).sum(0)), strict=True):
+            close(a, b, 2e-5)

@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.extend
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jseq
@@ -55,7 +56,7 @@ def test_how_often_numbers_are_drawn(monkeypatch) -> None:
     assert draws(plain) == draws(plain, x) == once
     assert draws(jseq.sequential(*[jseq.linear(8, 8)] * 3)) == 3 * once  # few
     assert draws(jseq.sequential(*[jseq.linear(None, 8)] * 6), jax.ShapeDtypeStruct((2, 4), x.dtype)) == each
-    monkeypatch.setattr(siblings, "LARGEST", 71)  # of 72
+    monkeypatch.setattr(siblings, "LARGEST", 6 * 72 - 1)
     assert draws(plain) == each
 
 
@@ -69,3 +70,30 @@ def test_an_error_of_the_row_names_the_first_layer() -> None:
         with pytest.raises(jseq.errors.LayerError) as found:
             run(KEY)
         assert any("in (0)" in note for note in found.value.__notes__)
+
+
+def test_the_main_child_keeps_the_key_as_it_is() -> None:
+    @jseq.layer
+    def main_third(*layers):
+        children = jseq.Children(layers, main="2")
+
+        def apply(params, state, x, key, train, context):
+            return x, state
+
+        return children.init_chain, apply, children.layers
+
+    model = main_third(*[jseq.linear(4, 4)] * 5)
+    eager, jitted = model.init(KEY), jax.jit(model.init)(KEY)
+    chex.assert_trees_all_close(jitted, eager, rtol=2e-6)
+    chex.assert_trees_all_close(eager[2], jseq.linear(4, 4).init(KEY), rtol=2e-6)
+
+
+def test_initialisers_that_cannot_be_mapped() -> None:
+    def drawn_by_numpy(key, shape, dtype=jnp.float32):
+        def draw(data):
+            return np.random.default_rng(np.asarray(data).tolist()).normal(size=shape).astype(np.float32)
+
+        return jax.pure_callback(draw, jax.ShapeDtypeStruct(shape, jnp.float32), jax.random.key_data(key))
+
+    model = jseq.sequential(*[jseq.linear(4, 4, weight_init=drawn_by_numpy)] * 5)
+    chex.assert_trees_all_close(jax.jit(model.init)(KEY), model.init(KEY), rtol=2e-6)

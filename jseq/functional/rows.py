@@ -22,39 +22,45 @@ def row(vector: jax.Array, x: jax.Array) -> jax.Array:
 
 def shift(x: jax.Array, vector: jax.Array) -> jax.Array:
     """Gives x + vector, a vector of the last axes. A large gradient is that of `spread`, summed in float32 at least."""
-    return _shift(x, vector) if _parts(vector, x) > 1 else x + spread(vector, x)
+    return _shift(x, vector) if _parts(vector, x) else x + spread(vector, x)
 
 
 def scale(x: jax.Array, vector: jax.Array) -> jax.Array:
     """Gives x * vector, with a gradient as that of `shift`."""
-    return _scale(x, vector) if _parts(vector, x) > 1 else x * spread(vector, x)
+    return _scale(x, vector) if _parts(vector, x) else x * spread(vector, x)
 
 
 def spread(vector: jax.Array, x: jax.Array) -> jax.Array:
     """Gives the vector a shape that broadcasts to that of x.
 
     Its gradient is a sum over the rows of x. XLA:GPU has one block of threads sum 32 columns of up to 4096 rows, which
-    leaves most of the chip idle, and writes the summands to memory first. NVIDIA GPUs sum them in 64 parts here, and
-    then the parts, and write none.
+    leaves most of the chip idle, and writes the summands to memory first. NVIDIA GPUs sum them in 16 to 64 parts here,
+    and then the parts, and write none.
     """
     parts = _parts(vector, x)
-    if parts == 1:
+    if not parts:
         return row(vector, x)
+    *lead, rows, columns = x.shape
 
     def in_parts(vector: jax.Array) -> jax.Array:
-        some = lax.optimization_barrier(jnp.broadcast_to(vector, (parts, *vector.shape)))
-        return jnp.broadcast_to(some[:, None], (parts, x.size // some.size, *vector.shape)).reshape(x.shape)
+        some = lax.optimization_barrier(jnp.broadcast_to(vector, (*lead, parts, columns)))
+        return jnp.broadcast_to(some[..., None, :], (*lead, parts, rows // parts, columns)).reshape(x.shape)
 
     return lax.platform_dependent(vector, cuda=in_parts, default=partial(jnp.broadcast_to, shape=x.shape))
 
 
 def _parts(vector: jax.Array, x: jax.Array) -> int:
-    """In how many parts rows are summed: 1 where more do not pay, and where the rows are split over devices or open."""
-    if vector.ndim != 1 or not all(isinstance(n, int) for n in x.shape) or any(split_axes(x)):
-        return 1
-    rows = math.prod(x.shape[:-1])
-    parts = math.gcd(rows, PARTS)
-    return parts if 1024 <= rows <= 4096 and x.size >= 2**21 and parts >= 16 else 1
+    """In how many parts the last axis of rows is summed, each row of those before it apart; 0 where that does not pay.
+
+    And 0 where axes are split over the devices of an explicit mesh, or open. Only one axis is cut, and none are joined,
+    so that those which XLA splits over devices by itself stay where they are.
+    """
+    if vector.ndim != 1 or x.ndim < 2 or not all(isinstance(n, int) for n in x.shape):
+        return 0
+    lead = math.prod(x.shape[:-2])
+    parts = math.gcd(x.shape[-2], PARTS // max(lead, 1))  # gcd(n, 0) is n: too many
+    pays = 1024 <= lead * x.shape[-2] <= 4096 and x.size >= 2**21 and 16 <= parts * lead <= PARTS
+    return parts if pays and not any((*split_axes(x), *split_axes(vector))) else 0
 
 
 @jax.custom_jvp
