@@ -9,8 +9,6 @@ from jseq._combinators.children import Children as Children
 from jseq._combinators.dataflow import graph as graph
 from jseq._combinators.depth import remat as remat
 from jseq._combinators.depth import repeat as repeat
-from jseq._combinators.depth import stack_params as stack_params
-from jseq._combinators.depth import unstack_params as unstack_params
 from jseq._combinators.ensemble import ensemble as ensemble
 from jseq._combinators.ensemble import over_batch as over_batch
 from jseq._combinators.freezing import freeze as freeze
@@ -38,6 +36,8 @@ from jseq._combinators.sequence import recurrent as recurrent
 from jseq._combinators.sequential import sequential as sequential
 from jseq._combinators.spectral import power_iteration as power_iteration
 from jseq._combinators.spectral import spectral_norm as spectral_norm
+from jseq._combinators.stacking import stack_params as stack_params
+from jseq._combinators.stacking import unstack_params as unstack_params
 from jseq._combinators.streaming import streaming as streaming
 from jseq._combinators.tie import tie as tie
 from jseq._combinators.transformer import transformer as transformer

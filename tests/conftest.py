@@ -22,6 +22,19 @@ BETWEEN_CLEARINGS = 100
 finished = 0
 
 
+@pytest.fixture
+def trace_for(monkeypatch):
+    """A function that has what is traced from then on be that of a platform."""
+
+    def patch(platform: str) -> None:
+        monkeypatch.setattr(
+            jax.lax, "platform_dependent",
+            lambda *args, default, **platforms: platforms.get(platform, default)(*args),
+        )  # fmt: skip
+
+    return patch
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `case` runs over every public layer; one that takes `variant`, over all combinations."""
     from tests.cases import CASES, VARIANTS

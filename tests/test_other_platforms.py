@@ -84,7 +84,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_what_nvidia_gpus_keep(monkeypatch, name):
+def test_what_nvidia_gpus_keep(trace_for, name):
     """Barriers there, and nothing else: the gradients are those of the CPU, and other platforms have none."""
     x, w = (jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(((2, 5, 6), (6, 6))))
 
@@ -98,10 +98,7 @@ def test_what_nvidia_gpus_keep(monkeypatch, name):
     }
     assert barriers["tpu"] == 0 < barriers["cuda"]
 
-    def nvidia(*args, default, **platforms):
-        return platforms.get("cuda", default)(*args)
-
-    monkeypatch.setattr(lax, "platform_dependent", nvidia)
+    trace_for("cuda")
     found = jax.jit(lambda x, w: gradients(x, w))(x, w)
     for a, b in zip(found, wanted, strict=True):  # float32, summed in another order
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * float(jnp.abs(b).max()))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jseq._combinators.children import Child, inner, stable_number
 from jseq._combinators.depth import check_leading
-from jseq._combinators.siblings import copies_keys
+from jseq._combinators.stacking import copies_keys
 from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ShapeError, describe

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 
+from jseq._combinators.stacking import copies_keys, tuple_of_pairs
 from jseq._core import calls
 from jseq._core.sharing import SHARED_FROM, is_traced
+from jseq.errors import describe
 
 if TYPE_CHECKING:
     from jseq._combinators.children import Child
@@ -34,10 +35,9 @@ def init_run(children: "Sequence[Child]", key: Any, x: Any) -> tuple[list[tuple[
 
 def init_mapped(children: "Sequence[Child]", key: Any, x: Any) -> list[tuple[Any, Any]]:
     """Initialises equal layers by one mapped `init`."""
-    keys = copies_keys(key, [child.fold or 0 for child in children])
+    keys = copies_keys(key, [child.fold for child in children if child.fold is not None])
     made = jax.vmap(lambda key: calls.run_init(children[0].layer, key, x))(keys)
-    cut = jax.lax.index_in_dim
-    return [jax.tree.map(lambda a, i=i: cut(a, i, keepdims=False), made) for i in range(len(children))]
+    return list(zip(*tuple_of_pairs(made, len(children)), strict=True))
 
 
 def draw_alike(children: "Sequence[Child]", key: Any, x: Any) -> bool:
@@ -55,14 +55,4 @@ def draw_alike(children: "Sequence[Child]", key: Any, x: Any) -> bool:
         children[0].note(error, x)
         raise
     size = len(children) * sum(leaf.size for leaf in jax.tree.leaves(params))
-    return 0 < size <= LARGEST and (x is None or same_shapes(x, y))
-
-
-def same_shapes(x: Any, y: Any) -> bool:
-    """Whether two trees have equal shapes and dtypes."""
-    return jax.tree.map(lambda a: (a.shape, a.dtype), x) == jax.tree.map(lambda a: (a.shape, a.dtype), y)
-
-
-def copies_keys(key: jax.Array, folds: Sequence[int]) -> jax.Array:
-    """The key, folded with each of several numbers."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(folds, jnp.uint32))
+    return 0 < size <= LARGEST and (x is None or describe(x) == describe(y))
