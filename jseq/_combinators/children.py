@@ -1,6 +1,5 @@
 """What every combinator does with its children: names, keys, containers, and the path in errors."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import jax
 
 from jseq._combinators.siblings import init_run
 from jseq._core import calls, sharing
+from jseq._core.keys import child_key, stable_number
 from jseq._core.values import function_name
 from jseq._core.watching import WATCH, step
 from jseq.core import Layer, as_layer, lift, no_params
@@ -19,23 +19,23 @@ from jseq.errors import CallError, LayerError, ParamsError, describe
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A layer in its place: its name, and the number that its keys are folded with."""
+    """A layer in its place: its name, and the number that its keys are mixed with."""
 
     name: str  # "" for the layer inside a wrapper, which adds nothing to paths
     layer: Layer
-    fold: int | None  # None: the key is passed on as it is
+    number: int | None  # None: the key is passed on as it is
     label: str
     shared: bool = False  # whether enough equal layers stand beside it to trace them once
 
     def key(self, key: Any) -> Any:
         """The child's own key, if there is a key."""
-        return key if key is None or self.fold is None else jax.random.fold_in(key, self.fold)
+        return key if key is None or self.number is None else child_key(key, self.number)
 
     def init(self, key: Any, x: Any) -> tuple[Any, Any, Any]:
         """Initialises the child: `(params, state, y)`, y being shapes only (None if x is)."""
         try:
-            folded = key if self.layer.functions.init is no_params else self.key(key)
-            params, state = calls.run_init(self.layer, folded, x)
+            own = key if self.layer.functions.init is no_params else self.key(key)
+            params, state = calls.run_init(self.layer, own, x)
             y = calls.shapes(self.layer, x)[2] if x is not None else None
             return params, state, y
         except Exception as error:
@@ -44,7 +44,7 @@ class Child:
 
     def apply(self, params: Any, state: Any, x: Any, *, key: Any = None, train: bool = False,
               context: Mapping[str, Any] | None = None) -> tuple[Any, Any]:  # fmt: skip
-        """Applies the child: `(y, state)`. The key is folded only if the child may use it."""
+        """Applies the child: `(y, state)`. It gets a key only if it may use one."""
         try:
             with jax.named_scope(self.scope):
                 key = self.key(key) if self.layer.uses_key else None
@@ -80,9 +80,9 @@ def inner(layer: Any, label: str = "the layer inside") -> Child:
 class Children:
     """The children of a combinator, positional (tuples of params) or named (dicts of params).
 
-    Keys are stable: a named child's is folded from its name, a positional child's from its kind and
+    Keys are stable: a named child's comes from its name, a positional child's from its kind and
     its ordinal among its siblings of that kind. So inserting a relu changes no initial value.
-    The child called `main`, which a combinator always has, gets the key as it is: a fold takes 20 ms to compile.
+    The child called `main`, which a combinator always has, gets the key as it is.
 
     Example:
         >>> import jax, jseq
@@ -121,8 +121,8 @@ class Children:
             index = len(self.children)
             label = f'({index}) "{name}"' if self.named else f"({index})"
             shared = equal[child] >= sharing.SHARED_FROM
-            fold = None if name == main else stable_number(stable)
-            self.children.append(Child(name, child, fold, label, shared))
+            number = None if name == main else stable_number(stable)
+            self.children.append(Child(name, child, number, label, shared))
             seen[child.name] += 1
 
     def __iter__(self) -> Iterator[Child]:
@@ -200,8 +200,3 @@ def check_name(name: Any) -> None:
     """Refuses names that paths could not tell apart."""
     if not isinstance(name, str) or not name or any(mark in name for mark in "./*"):
         raise CallError(f"a child's name is a string without '.', '/' and '*', got {name!r}.")
-
-
-def stable_number(text: str) -> int:
-    """A 32-bit number for a name, the same in every process (Python's hash is not)."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")

@@ -5,8 +5,9 @@ from typing import Any
 
 import jax
 
-from jseq._combinators.children import Child, Children, stable_number
+from jseq._combinators.children import Child, Children
 from jseq._core import calls, watching
+from jseq._core.keys import child_key, stable_number
 from jseq.core import Layer, layer
 from jseq.errors import CallError, OptionError, describe, near_misses
 
@@ -38,7 +39,7 @@ def graph(layers: Mapping[str, Layer | Any], steps: Mapping[str, tuple[str, ...]
         CallError: a layer is no layer.
         ParamsError: params or state of another model.
 
-    Keys of a step are folded from its value's name and from the layer's, so that adding a step changes no mask.
+    Keys of a step come from its value's name and from the layer's, so that adding a step changes no mask.
 
     Example:
         >>> import jax, jax.numpy as jnp, jseq
@@ -82,7 +83,7 @@ def graph(layers: Mapping[str, Layer | Any], steps: Mapping[str, tuple[str, ...]
     def apply(params: Any, state: Any, x: Any, key: Any, train: bool, context: Context) -> tuple[Any, Any]:
         values, last = {INPUT: x}, x
         for value, (name, *inputs) in steps.items():
-            own = key if key is None else jax.random.fold_in(key, stable_number(value))
+            own = key if key is None else child_key(key, stable_number(value))
             given = gathered(values, inputs)
             last, state = run(children, name.split("."), params, state, given, own, train, context)
             values[value] = last
@@ -110,7 +111,7 @@ def check_steps(children: Children, steps: Any) -> None:
 
 
 def place(children: Children, path: str, key: Any) -> tuple[Child, Any]:
-    """The child at a path, and the key that its parent would fold its own from."""
+    """The child at a path, and the key that its parent would derive its own from."""
     name, _, rest = path.partition(".")
     found = {child.name: child for child in children}
     if name not in found:

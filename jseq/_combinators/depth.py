@@ -6,8 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jseq._combinators.children import inner, stable_number
-from jseq._combinators.stacking import copies_keys, stack_params, tuple_of_pairs, unstack_params
+from jseq._combinators.children import inner
+from jseq._combinators.stacking import stack_params, tuple_of_pairs, unstack_params
+from jseq._core.keys import child_keys, stable_number
 from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ParamsError, ShapeError, describe, near_misses
@@ -51,18 +52,18 @@ def repeat(layer: Layer | Any, n: int, *, stacked: bool = True, remat: bool = Fa
     at_least(1, n=n, unroll=unroll)
     child = inner(layer, f"one of {n} copies")
     # As sequential derives them: kind and ordinal. So both draw the same values.
-    folds = [stable_number(f"{child.layer.name}:{i}") for i in range(n)]
+    numbers = [stable_number(f"{child.layer.name}:{i}") for i in range(n)]
 
     def init(key: jax.Array, x: Any) -> tuple[Any, Any]:
         if x is not None:
             check_kept(x, child.init(key, x)[2])
-        made = jax.vmap(lambda key: child.init(key, x)[:2])(copies_keys(key, folds))
+        made = jax.vmap(lambda key: child.init(key, x)[:2])(child_keys(key, numbers))
         return made if stacked else tuple_of_pairs(made, n)
 
     def apply(params: Any, state: Any, x: Any, key: Any, train: bool, context: Context) -> tuple[Any, Any]:
         params, state = (params, state) if stacked else (gathered(params, n), gathered(state, n))
         check_leading(params, n)
-        keys = copies_keys(key, folds) if key is not None and child.layer.uses_key else None
+        keys = child_keys(key, numbers) if key is not None and child.layer.uses_key else None
 
         def step(x: Any, copy: Any) -> tuple[Any, Any]:
             p, s, k = copy

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jseq._combinators.children import Child, inner, stable_number
+from jseq._combinators.children import Child, inner
 from jseq._combinators.depth import check_leading
-from jseq._combinators.stacking import copies_keys
+from jseq._core.keys import child_keys, stable_number
 from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ShapeError, describe
@@ -48,17 +48,17 @@ def ensemble(layer: Layer | Any, n: int, *, shared: bool = True):
     """
     at_least(1, n=n)
     child = inner(layer, f"one of {n} members")
-    folds = [stable_number(f"{child.layer.name}:{i}") for i in range(n)]  # as siblings of one kind have them
+    numbers = [stable_number(f"{child.layer.name}:{i}") for i in range(n)]  # as siblings of one kind have them
 
     def init(key: Any, x: Any) -> tuple[Any, Any]:
         example = x if shared or x is None else without_axis(x, n)
-        return jax.vmap(lambda key: child.init(key, example)[:2])(copies_keys(key, folds))
+        return jax.vmap(lambda key: child.init(key, example)[:2])(child_keys(key, numbers))
 
     def apply(params: Any, state: Any, x: Any, key: Any, train: bool, context: Context) -> tuple[Any, Any]:
         check_leading(params, n)
         if not shared:
             without_axis(x, n)
-        keys = copies_keys(key, folds) if key is not None and child.layer.uses_key else None
+        keys = child_keys(key, numbers) if key is not None and child.layer.uses_key else None
 
         def member(params: Any, state: Any, x: Any, key: Any) -> tuple[Any, Any]:
             return child.apply(params, state, x, key=key, train=train, context=context)

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from jseq._combinators import paths
-from jseq._combinators.children import Children, stable_number
+from jseq._combinators.children import Children
 from jseq._core import editing
 from jseq._core.checks import by_path, fits, misfit
+from jseq._core.keys import child_key, stable_number
 from jseq._layers.initial import draw
 from jseq._layers.options import at_least
 from jseq.core import Layer, layer
@@ -63,7 +64,7 @@ def lora(layer: Layer | Any, rank: int, alpha: float | None = None, *, select: s
 
     def init(key: Any, x: Any) -> tuple[Any, Any]:
         base, state, _ = child.init(key, x)
-        adapters = {path: adapter(jax.random.fold_in(key, stable_number(f"lora:{path}")), paths.get(base, path), rank)
+        adapters = {path: adapter(child_key(key, stable_number(f"lora:{path}")), paths.get(base, path), rank)
                     for path in chosen(base, patterns)}  # fmt: skip
         return {"base": base, "lora": adapters}, {"base": state}
 

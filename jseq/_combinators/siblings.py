@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jseq._combinators.stacking import copies_keys, tuple_of_pairs
+from jseq._combinators.stacking import tuple_of_pairs
 from jseq._core import calls
+from jseq._core.keys import THREEFRY, child_keys
 from jseq._core.sharing import SHARED_FROM, is_traced
 from jseq.errors import describe
 
@@ -35,7 +36,7 @@ def init_run(children: "Sequence[Child]", key: Any, x: Any) -> tuple[list[tuple[
 
 def init_mapped(children: "Sequence[Child]", key: Any, x: Any) -> list[tuple[Any, Any]]:
     """Initialises equal layers by one mapped `init`."""
-    keys = copies_keys(key, [child.fold for child in children if child.fold is not None])
+    keys = child_keys(key, [child.number for child in children if child.number is not None])
     made = jax.vmap(lambda key: calls.run_init(children[0].layer, key, x))(keys)
     return list(zip(*tuple_of_pairs(made, len(children)), strict=True))
 
@@ -45,9 +46,9 @@ def draw_alike(children: "Sequence[Child]", key: Any, x: Any) -> bool:
 
     Not where nothing is compiled; and what is mapped draws other numbers with a generator other than the default.
     """
-    if key is None or any(child.fold is None for child in children):
+    if key is None or any(child.number is None for child in children):
         return False
-    if not is_traced(jax.random.key_data(key)) or str(jax.random.key_impl(key)) != "threefry2x32":
+    if not is_traced(jax.random.key_data(key)) or str(jax.random.key_impl(key)) != THREEFRY:
         return False
     try:
         params, _, y = calls.shapes(children[0].layer, x)

@@ -1,6 +1,5 @@
 """Copies of a layer as one tree with a leading axis, and as a tuple of trees."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -47,8 +46,3 @@ def tuple_of_pairs(made: tuple[Any, Any], n: int) -> tuple[Any, Any]:
     """Params and state of the copies as tuples of n trees."""
     params, state = (unstack_params(tree) if jax.tree.leaves(tree) else (tree,) * n for tree in made)
     return params, state
-
-
-def copies_keys(key: jax.Array, folds: Sequence[int]) -> jax.Array:
-    """The key, folded with each of several numbers."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(folds, jnp.uint32))

@@ -6,10 +6,11 @@ from typing import Any
 import jax
 
 from jseq._combinators.block import Block
-from jseq._combinators.children import Children, stable_number
+from jseq._combinators.children import Children
 from jseq._combinators.sequential import sequential
 from jseq._combinators.transformer_layers import Activation, transformer_decoder_layer, transformer_encoder_layer
 from jseq._combinators.with_memory import with_memory
+from jseq._core.keys import child_key, stable_number
 from jseq._layers.normalisation import layer_norm
 from jseq._layers.options import at_least
 from jseq._layers.pairs import two_arrays
@@ -204,7 +205,7 @@ def glorot_matrices(key: jax.Array, params: Any) -> Any:
     def draw(path: Any, leaf: jax.Array) -> jax.Array:
         if leaf.ndim != 2:
             return leaf
-        own = jax.random.fold_in(key, stable_number(jax.tree_util.keystr(path, simple=True, separator=".")))
+        own = child_key(key, stable_number(jax.tree_util.keystr(path, simple=True, separator=".")))
         return glorot(own, leaf.shape, leaf.dtype)
 
     return jax.tree_util.tree_map_with_path(draw, params)

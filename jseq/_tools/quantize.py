@@ -58,7 +58,7 @@ def quantize(
         >>> print(small)
         path      shape      what was done         before     after  error
         ------------------------------------------------------------------
-        0.weight  (64, 128)  8 bits              32.0 KiB  8.50 KiB  0.39%
+        0.weight  (64, 128)  8 bits              32.0 KiB  8.50 KiB  0.38%
         2.weight  (128, 10)  left: not selected  5.00 KiB  5.00 KiB
         ------------------------------------------------------------------
         params 37.5 KiB -> 14.0 KiB, 2.67 times smaller
