@@ -5,6 +5,7 @@ params run in a model whose attention remembers keys and values, one character a
 """
 
 import argparse
+import textwrap
 import time
 from collections import Counter
 from pathlib import Path
@@ -184,7 +185,7 @@ smooth = np.convolve(losses, np.ones(near) / near, "valid")  # means of so many 
 left.plot(range(near, options.steps + 1), smooth, color=blue, alpha=0.35, label="training text, with dropout")
 left.plot(at, bits, color=blue, linewidth=2.4, marker="o", markersize=4, label="held-out topics")
 left.axhline(ngram, color=orange, linewidth=1.8, linestyle=(0, (5, 3)))
-left.text(0.98 * options.steps, ngram + 0.03, f"n-grams: {ngram:.3f}", color=orange, ha="right")
+left.text(0.02 * options.steps, ngram - 0.03, f"n-grams: {ngram:.3f}", color=orange, va="top")
 left.set(xlabel="step", ylabel="bits per character", xlim=(0, 1.01 * options.steps), ylim=(1.2, max(4, *bits)))
 left.set_title(f"{bits[-1]:.3f} bits per character on topics it has not seen", loc="left", color=blue, weight="bold")
 left.legend(frameon=False)
@@ -192,7 +193,8 @@ left.spines[["top", "right"]].set_visible(False)
 left.grid(alpha=0.25)
 right.axis("off")
 right.set_title("what it writes", loc="left", color=grey)
-shown = "\n".join(line[:74] for line in sample.split("\n")[:32])
+lines = [part for line in sample.split("\n") for part in textwrap.wrap(line, 74, drop_whitespace=False) or [""]]
+shown = "\n".join(lines[:24])
 right.text(0, 0.99, shown, va="top", family="monospace", size=8.5, parse_math=False, in_layout=False)
 options.out.mkdir(parents=True, exist_ok=True)
 figure.savefig(options.out / "characters.png", dpi=100)
