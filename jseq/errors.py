@@ -130,11 +130,12 @@ def expect_features(x: Any, features: int, form: str = "(..., {})", hint: str = 
 
 
 def is_key(key: Any) -> bool:
-    """Whether this is a PRNG key: `jax.random.key(0)`, or the older uint32 form."""
+    """Whether this is one PRNG key: `jax.random.key(0)`, or the older uint32 form."""
     dtype = getattr(key, "dtype", None)
     if dtype is None:
         return False
-    return bool(jnp.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == np.uint32 and len(key.shape) >= 1))
+    typed = jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    return len(key.shape) == (0 if typed else 1) and bool(typed or dtype == np.uint32)
 
 
 KEYED = "apply(params, x, key=key, train=True)"

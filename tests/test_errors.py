@@ -165,6 +165,20 @@ TABLE = [
         "sequential(...): expected a PRNG key, got int 0. The call that works: params = model.init(jax.random.key(0))",
     ),
     (
+        "several keys for one",
+        lambda: MODEL.apply(PARAMS, X, key=jax.random.split(KEY, 3), train=True),
+        TypeError,
+        "sequential(...): expected a PRNG key, got key<fry>[3]. The call that works: "
+        "y = model.apply(params, x, key=key, train=True)",
+    ),
+    (
+        "several keys of the older form",
+        lambda: MODEL.init(jax.random.split(jax.random.PRNGKey(0), 3)),
+        TypeError,
+        "sequential(...): expected a PRNG key, got uint32[3,2]. The call that works: "
+        "params = model.init(jax.random.key(0))",
+    ),
+    (
         "a shape for x in init",
         lambda: MODEL.init(KEY, (4, 64)),
         TypeError,

@@ -78,4 +78,4 @@ def test_the_keys_of_children_are_derived_under_their_names() -> None:
     text = jax.jit(lambda x, key: model.apply({"a": ((),), "b": ()}, x, key=key, train=True)).lower(
         jnp.ones(3), jax.random.key(0)
     ).as_text(debug_info=True)  # fmt: skip
-    assert paths(re.findall(r'"(jit[^"]*)/jit\(derive\)[^"]*"', text)) == {"a", "a/0.dropout", "b"}
+    assert paths(re.findall(r'"(jit[^"]*)/jit\(mixed\)[^"]*"', text)) == {"a", "a/0.dropout", "b"}

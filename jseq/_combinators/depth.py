@@ -21,7 +21,7 @@ def repeat(layer: Layer | Any, n: int, *, stacked: bool = True, remat: bool = Fa
     """Applies n copies of a layer one after the other, each with its own params, compiled once by `lax.scan`.
 
     Computes what `sequential(*[layer] * n)` does, with the same initial values and dropout masks, but traces and
-    compiles the layer once. That pays in compile time from some dozens of copies on, and costs step time on CPU
+    compiles the layer once. That pays in compile time from some dozens of copies on, and can cost step time on CPU
     (see `docs/explanation/depth.md` for measurements): `sequential` never does it by itself.
 
     Args:
