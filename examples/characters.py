@@ -173,8 +173,7 @@ whole = jax.jit(model.apply)(params, jnp.concatenate([prompt_ids, written]))[len
 difference = float(abs(streamed - whole).max())
 assert difference < 1e-3, "the streamed logits are those of the whole text, up to rounding in float32"
 sample = prompt + "".join(characters[i] for i in written)
-print(f"streamed: {speed:.0f} characters per second, logits within {difference:.0e} of those of the whole text")
-print(f"\n{sample}\n")
+print(f"streamed: {speed:.0f} characters a second, logits within {difference:.0e} of the whole text's\n\n{sample}\n")
 
 # The picture: the learning curve beside the n-grams, and what the model writes
 plt.switch_backend("Agg")
@@ -193,8 +192,7 @@ left.spines[["top", "right"]].set_visible(False)
 left.grid(alpha=0.25)
 right.axis("off")
 right.set_title("what it writes", loc="left", color=grey)
-lines = [part for line in sample.split("\n") for part in textwrap.wrap(line, 74, drop_whitespace=False) or [""]]
-shown = "\n".join(lines[:24])
+shown = "\n".join(textwrap.fill(line, 74) for line in sample.split("\n")[:24])
 right.text(0, 0.99, shown, va="top", family="monospace", size=8.5, parse_math=False, in_layout=False)
 options.out.mkdir(parents=True, exist_ok=True)
 figure.savefig(options.out / "characters.png", dpi=100)
