@@ -126,9 +126,8 @@ def test_a_childs_key_comes_from_its_kind_and_ordinal_or_name(impl):
     for run in (lambda f: f, jax.jit):
         params = run(chain.init)(key)
         for place, name in ((0, "linear:0"), (2, "linear:1")):
-            chex.assert_trees_all_close(
-                params[place], run(chain[place].init)(own_key(key, name)), rtol=1e-6
-            )  # rounding
+            alone = run(chain[place].init)(own_key(key, name))
+            chex.assert_trees_all_close(params[place], alone, rtol=1e-6)  # rounding
         y = chain[0].apply(params[0], x)
         y = chain[1].apply((), y, key=own_key(key, "dropout:0"), train=True)
         y = chain[2].apply(params[2], y)
