@@ -6,6 +6,12 @@ import numpy as np
 import pytest
 
 import jseq
+from tests.case import Case, floats
+
+SETTLED = (
+    Case(jseq.spectral_norm(jseq.linear(5, 1)), floats(4, 5)),  # at once: there is one singular value
+    Case(jseq.spectral_norm(jseq.linear(5, 3), n_power_iterations=40), floats(4, 5)),
+)
 
 
 def loss_of(case, train):
@@ -28,7 +34,16 @@ def loss_of(case, train):
     return loss, floating
 
 
+@pytest.mark.parametrize("settled", SETTLED, ids=str)
+def test_the_gradient_of_spectral_norm_is_the_numeric_one_once_u_and_v_have_settled(settled):
+    expect_numeric_gradients(settled)
+
+
 def test_gradients_equal_numeric_ones(case):
+    expect_numeric_gradients(case)
+
+
+def expect_numeric_gradients(case):
     """In training where that is different: parity covers evaluation."""
     with jax.enable_x64(True):
         loss, floating = loss_of(case, case.trains)
