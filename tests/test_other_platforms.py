@@ -1,12 +1,15 @@
 """What GPUs and TPUs compute, run here on the CPU: it equals what the CPU computes, with gradients."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.extend.random import threefry_2x32
+from jax.sharding import PartitionSpec as P
 
 from jseq import functional as F
 
@@ -102,3 +105,37 @@ def test_what_nvidia_gpus_keep(trace_for, name):
     found = jax.jit(lambda x, w: gradients(x, w))(x, w)
     for a, b in zip(found, wanted, strict=True):  # float32, summed in another order
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize("p", [1e-6, 0.1, 0.5, 1 - 1e-6])
+@pytest.mark.parametrize("shape", [(300, 1003), (64, 2, 96), (5,), (), (0, 3)])
+def test_nvidia_gpus_drop_by_the_quarters_of_hashes(trace_for, shape, p):
+    """Element n has the quarter n % 4 of the hash of n // 4, whatever the shape."""
+    trace_for("cuda")
+    keys = jax.random.split(jax.random.key(0))
+    found = jax.jit(jax.vmap(lambda key: F.dropout(jnp.ones(shape), p, key=key)))(keys)
+    size = math.prod(shape)
+    numbers = jnp.arange(-(-size // 4), dtype=jnp.uint32)
+    for key, y in zip(keys, found, strict=True):
+        words = threefry_2x32(jax.random.key_data(key), jnp.concatenate([0 * numbers, numbers]))
+        quarters = np.asarray(words).reshape(2, -1).T.astype("<u4").reshape(-1).view("<u2")[:size]
+        np.testing.assert_array_equal(y != 0, quarters.reshape(shape) >= round(p * 2**16))
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_the_masks_of_nvidia_gpus_do_not_depend_on_sharding(trace_for, explicit):
+    trace_for("cuda")
+    kind = jax.sharding.AxisType.Explicit if explicit else jax.sharding.AxisType.Auto
+    drop = jax.jit(lambda x: F.dropout(x, 0.3, key=jax.random.key(1)))
+    x = jnp.ones((8, 6, 10))
+    wanted = np.asarray(drop(x))
+    for spec in (P("d"), P(None, "d"), P(None, None, "d")):
+        with jax.set_mesh(jax.make_mesh((2,), ("d",), axis_types=(kind,))):
+            np.testing.assert_array_equal(drop(jax.device_put(x, spec)), wanted)
+
+
+@pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg"])
+def test_nvidia_gpus_drop_by_other_generators(trace_for, impl):
+    trace_for("cuda")
+    y = F.dropout(jnp.ones((100, 1000)), 0.1, key=jax.random.key(1, impl=impl))
+    assert abs(float(jnp.mean(y == 0)) - 0.1) < 4 * (0.09 / y.size) ** 0.5

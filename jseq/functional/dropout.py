@@ -1,8 +1,5 @@
 """Dropout in its forms: elements, channels, whole branches, and noise that is added.
 
-The masks come from the bits of the key. A hash of threefry gives two words of 32 bits, of which a decision needs few:
-8 bits when p is a multiple of 1/256, else 16 (the error of the probability is then below 1e-5). So on CPU a hash
-serves eight or four elements (with the gradient 0.13 and 0.23 of the time of `jax.random.bernoulli`); elsewhere one.
 Under `jax.vmap` with one key every member gets the same mask: split the key for different ones.
 """
 
@@ -11,13 +8,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.extend.random import threefry2x32_p
 
 from jseq.errors import OptionError, expect_key, expect_rank
 from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
 from jseq.functional.drawing import drawn
+from jseq.functional.masks import keep_mask
 from jseq.functional.windows import spatial_form
 
 CALL = "apply(params, x, key=key, train=True)"
@@ -28,54 +24,6 @@ def check_probability(p: float) -> None:
     """Refuses what is no probability of dropping."""
     if not (isinstance(p, (int, float)) and 0 <= p <= 1):
         raise OptionError(f"expected p, the probability of dropping, from 0 to 1, got {p!r}.")
-
-
-def keep_mask(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
-    """Draws which elements stay: True with probability 1 - p, from 8 or 16 bits each on CPU, 32 elsewhere.
-
-    Args: key: PRNG key. p: probability of False. shape: of the mask.
-    Output: bool array of the shape. The same key gives the same mask, jitted or sharded or not; a CPU draws another
-        one than GPUs and TPUs.
-
-    >>> keep_mask(jax.random.key(0), 0.0, (3,)).tolist()
-    [True, True, True]
-    """
-    # Where arithmetic costs less than memory, a word for each element is quicker than words that are shared: on an
-    # H200 with the gradient 0.97 to 1.03 of the time of `jax.random.bernoulli`, in place of 1.3 to 1.7 in float32 and
-    # 0.8 and 1.3 in bfloat16.
-    return lax.platform_dependent(
-        key, cpu=partial(_from_shared_words, p=p, shape=shape), default=partial(_from_words, p=p, shape=shape)
-    )
-
-
-def _from_words(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
-    return jax.random.bits(key, shape, jnp.uint32) >= jnp.uint32(min(round(p * 2**32), 2**32 - 1))
-
-
-def _from_shared_words(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
-    bits = 8 if float(p * 256).is_integer() else 16
-    in_two = jax.random.key_impl(key) == "threefry2x32"
-    lanes, limit = 32 // bits * (1 + in_two), jnp.uint32(round(p * 2**bits))
-    # Lanes of the last axis keep the other axes whole, so that a mask sharded along them needs no
-    # communication. Narrow last axes would waste bits: then the lanes run over the flattened mask.
-    split = shape if shape and shape[-1] % lanes == 0 else (math.prod(shape),)
-    counts = (*split[:-1], -(-split[-1] // lanes))
-    flat = (_hashes if in_two else _bits)(key, math.prod(counts))  # compiled sooner than of more axes: see drawing.py
-    words, shifts = [w.reshape(counts) for w in flat], [jnp.uint32(i) for i in range(0, 32, bits)]
-    keep = [((word >> shift) & jnp.uint32(2**bits - 1)) >= limit for word in words for shift in shifts]
-    keep = jnp.concatenate(keep, axis=-1)
-    return jnp.reshape(keep[..., : split[-1]], shape)
-
-
-def _hashes(key: jax.Array, count: int) -> list[jax.Array]:
-    """Both words of each hash of threefry; `jax.random.bits` gives one, their exclusive or."""
-    first, second = jax.random.key_data(key)
-    number = lax.iota(jnp.uint32, count)
-    return threefry2x32_p.bind(first, second, jnp.zeros_like(number), number)
-
-
-def _bits(key: jax.Array, count: int) -> list[jax.Array]:
-    return [jax.random.bits(key, (count,), jnp.uint32)]
 
 
 def _needs_mask(p: float, key: jax.Array | None, train: bool) -> bool:
