@@ -139,3 +139,21 @@ def test_nvidia_gpus_drop_by_other_generators(trace_for, impl):
     trace_for("cuda")
     y = F.dropout(jnp.ones((100, 1000)), 0.1, key=jax.random.key(1, impl=impl))
     assert abs(float(jnp.mean(y == 0)) - 0.1) < 4 * (0.09 / y.size) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_relu_is_a_maximum_on_nvidia_gpus(trace_for, dtype):
+    x, t = jnp.array([[-1.0, -0.0, 0.0, 2.0, -jnp.inf, jnp.inf], [1.0] * 6], dtype)
+    texts = {
+        platform: jax.jit(F.relu).trace(x).lower(lowering_platforms=(platform,)).as_text()
+        for platform in ("cpu", "cuda", "tpu")
+    }
+    assert ["stablehlo.maximum" in text for text in texts.values()] == [False, True, False]
+    trace_for("cuda")
+    np.testing.assert_array_equal(F.relu(x), np.where(x > 0, x, 0))
+    assert np.isnan(F.relu(jnp.full(1, jnp.nan, dtype))).all()
+    step = np.array([0, 0, 0, 1, 0, 1])  # torch's derivative, 0 at 0
+    np.testing.assert_array_equal(jax.jvp(F.relu, (x,), (t,))[1], step)
+    np.testing.assert_array_equal(jax.vmap(jax.grad(F.relu))(x), step)
+    curved = jax.vmap(jax.grad(jax.grad(lambda x: F.relu(x) ** 3)))(x[:4])
+    np.testing.assert_array_equal(curved, [0, 0, 0, 12])
