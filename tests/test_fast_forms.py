@@ -3,10 +3,13 @@
 The cases of tests/families are too small for them.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 from numpy.lib.stride_tricks import sliding_window_view
 
 import jseq
@@ -85,6 +88,44 @@ def test_a_convolution_from_three_channels_to_32(batch, stride, slow, monkeypatc
     monkeypatch.setattr(convolve, "SLOW_IF_ODD", slow)
     x, w = normal(batch, 9, 8, 3), normal(3, 3, 3, 32)
     assert ("pad[" in str(jax.make_jaxpr(lambda x, w: F.conv2d(x, w, stride=stride))(x, w))) == slow
+    check_convolution(x, w, stride)
+
+
+@pytest.mark.parametrize("idle", [True, False])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("batch", "channels"), [(2, (32, 33)), (33, (32, 32)), (2, (31, 32)), (1, (32, 32))])
+def test_a_convolution_where_ynnpack_leaves_cores_idle(batch, channels, stride, idle, monkeypatch) -> None:
+    """From 32 channels and 512 places on, the output is Eigen's there, and the input's gradient but for strides."""
+    monkeypatch.setattr(convolve, "IN_ONE_THREAD", idle)
+    x, w = normal(batch, 17, 16, channels[0]), normal(3, 3, *channels)
+    jaxpr = str(jax.make_jaxpr(lambda x, w: F.conv2d(x, w, stride=stride))(x, w))
+    assert ("lhs_dilation=(1, 2)" in jaxpr) == (idle and batch > 1 and min(channels) >= 32)
+    check_convolution(x, w, stride)
+
+
+def test_a_dilated_convolution_where_ynnpack_leaves_cores_idle(monkeypatch) -> None:
+    monkeypatch.setattr(convolve, "IN_ONE_THREAD", True)
+    arrays = tuple(normal(*shape) for shape in ((2, 18, 17, 32), (3, 3, 32, 32)) * 2)
+    naive = partial(
+        lax.conv_general_dilated, window_strides=(1, 1), padding=((1, 1), (2, 2)), rhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )  # fmt: skip
+
+    def orders(conv, x, w, dx, dw):
+        def tangent(x, w):
+            return jax.jvp(lambda x, w: jnp.sin(conv(x, w)), (x, w), (dx, dw))[1]
+
+        return tangent(x, w), jax.grad(lambda x, w: jnp.sum(tangent(x, w) ** 2), (0, 1))(x, w)
+
+    found = orders(partial(F.conv2d, padding=(1, 2), dilation=2), *map(jnp.asarray, arrays))
+    with jax.enable_x64(True):
+        expected = orders(naive, *(jnp.asarray(a, jnp.float64) for a in arrays))
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            close(np.asarray(a), np.asarray(b))
+
+
+def check_convolution(x, w, stride) -> None:
+    """Holds a convolution of 3 x 3 and its gradients against sums over windows in float64."""
     windows = sliding_window_view(x.astype(np.float64), (3, 3), (1, 2))[:, ::stride, ::stride]
     y, pull = jax.vjp(lambda x, w: F.conv2d(x, w, stride=stride), x, w)
     g = normal(*y.shape)

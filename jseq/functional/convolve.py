@@ -1,7 +1,9 @@
 """The forms of a convolution: which one XLA compiles to something fast depends on shapes and platform."""
 
+import math
+import os
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,17 @@ Options = tuple[tuple[int, ...], Pairs, tuple[int, ...]]
 
 # Whether XLA:CPU's convolutions from an odd number of channels to 17 to 32 are the slow ones.
 SLOW_IF_ODD = jax.__version_info__ < (0, 12)
+# Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+IN_ONE_THREAD = jax.__version_info__ < (0, 11) and CORES > 1
+
+
+class _Wide(NamedTuple):
+    """Which terms are spread on CPU, so that XLA gives them to Eigen in place of YNNPACK."""
+
+    output: bool
+    input_gradient: bool
+    weight_gradient: bool
 
 
 def dimension_numbers(n: int) -> lax.ConvDimensionNumbers:
@@ -26,24 +39,35 @@ def dimension_numbers(n: int) -> lax.ConvDimensionNumbers:
 
 def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
     """Convolves x (batch, *spatial, channels) in the form that is fast for its shape."""
-    stride, padding, dilation = options
-    n = len(stride)
-    in_channels, out_channels = weight.shape[-2:]
+    stride, padding, _ = options
+    n, in_channels = len(stride), weight.shape[-2]
     if weight.shape[:n] == (1,) * n and groups == 1 and not any(map(any, padding)) and in_channels >= 4:
         # A product of matrices: forward in 0.67 to 1.2 of the convolution's time, with gradients in 0.39
         # to 0.79 (ten shapes, one to three axes); with 3 channels the forward takes 3 times as long.
         plain = partial(_lax_conv, options=options)
         product = partial(_pointwise, stride=stride)
         return lax.platform_dependent(x, weight, cpu=product, default=plain)
-    # The weight gradient in another form: in float32 0.32 to 0.79 of the time, 0.73 to 0.98 of forward
-    # and gradients together (seven shapes). But 1.1 to 7 times as long for batches below 16, for 8 output
-    # channels, for one and three axes; no gain with a stride. A symbolic batch (jax.export) is not
-    # compared and goes the plain way.
-    many = isinstance(x.shape[0], int) and x.shape[0] >= 32 and out_channels >= 16  # pyright: ignore
-    plain_step = stride == dilation == (1, 1) and groups == 1
-    if n == 2 and plain_step and many and x.dtype == jnp.float32:
-        return _conv_wide_gradient(x, weight, options)
+    wide = _spread(x, weight, options) if n == 2 and groups == 1 and x.dtype == jnp.float32 else None
+    if wide and any(wide):
+        return _conv(x, weight, options, wide)
     return _in_fours(x, weight, options) if n == 2 and groups == 1 else _lax_conv(x, weight, options, groups)
+
+
+def _spread(x: jax.Array, weight: jax.Array, options: Options) -> _Wide | None:
+    """Finds which terms of a convolution over two axes Eigen is faster at; a symbolic batch (jax.export) has none.
+
+    The weight gradient, in one thread: 0.32 to 0.79 of the time, 0.73 to 0.98 of forward and gradients together (seven
+    shapes). But 1.1 to 7 times as long for batches below 16, for 8 output channels, for one and three axes; no gain
+    with a stride. The others, where YNNPACK leaves cores idle: the output 0.46 to 1.09 of the time in two threads, the
+    gradient of the input 0.51 to 1.07 (21 shapes from 32 channels on); with fewer, or a stride, up to 13 times as long.
+    """
+    stride, _, dilation = options
+    in_channels, out_channels = weight.shape[-2:]
+    if not all(isinstance(size, int) for size in x.shape):
+        return None
+    cores = IN_ONE_THREAD and min(in_channels, out_channels) >= 32 and math.prod(x.shape[:-1]) >= 512
+    many = x.shape[0] >= 32 and out_channels >= 16 and stride == dilation == (1, 1)
+    return _Wide(cores, cores and stride == (1, 1), many)
 
 
 def _in_fours(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
@@ -87,27 +111,32 @@ def _pointwise(x: jax.Array, weight: jax.Array, stride: tuple[int, ...]) -> jax.
     return linear(kept, weight.reshape(weight.shape[-2:]))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _conv_wide_gradient(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
-    return _in_fours(x, weight, options)
+def _in_form(x: jax.Array, weight: jax.Array, options: Options, wide: bool) -> jax.Array:
+    plain = partial(_lax_conv, options=options)
+    return lax.platform_dependent(x, weight, cpu=partial(plain, wide=2), default=plain) if wide else plain(x, weight)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _conv(x: jax.Array, weight: jax.Array, options: Options, wide: _Wide) -> jax.Array:
+    return _in_form(x, weight, options, True) if wide.output else _in_fours(x, weight, options)
 
 
 def _conv_jvp(
-    options: Options, primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]
+    options: Options, wide: _Wide, primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]
 ) -> tuple[jax.Array, jax.Array]:
-    """Is the product rule; only the form of the term in the weight's tangent differs, for its transpose.
+    """Is the product rule, each term in its own form, for its transpose.
 
-    The transpose of a plain convolution has the channels as batch, which XLA:CPU gives to YNNPACK; with
+    The transpose of a plain convolution by the weight has the channels as batch, which XLA:CPU gives to YNNPACK; with
     the width of both operands and the stride doubled it goes to Eigen, which is faster there.
     """
     (x, weight), (dx, dw) = primals, tangents
-    y = _conv_wide_gradient(x, weight, options)
-    dy = None if isinstance(dx, SymbolicZero) else _lax_conv(dx, weight, options)
+    terms: list[jax.Array] = []
+    if not isinstance(dx, SymbolicZero):
+        terms.append(_in_form(dx, weight, options, wide.input_gradient))
     if not isinstance(dw, SymbolicZero):
-        cpu, default = partial(_lax_conv, options=options, wide=2), partial(_lax_conv, options=options)
-        term = lax.platform_dependent(x, dw, cpu=cpu, default=default)
-        dy = term if dy is None else dy + term
-    return y, jnp.zeros_like(y) if dy is None else dy
+        terms.append(_in_form(x, dw, options, wide.weight_gradient))
+    y = _conv(x, weight, options, wide)
+    return y, sum(terms[1:], terms[0]) if terms else jnp.zeros_like(y)
 
 
-_conv_wide_gradient.defjvp(_conv_jvp, symbolic_zeros=True)
+_conv.defjvp(_conv_jvp, symbolic_zeros=True)
