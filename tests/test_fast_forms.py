@@ -103,6 +103,17 @@ def test_a_convolution_where_ynnpack_leaves_cores_idle(batch, channels, stride, 
     check_convolution(x, w, stride)
 
 
+@pytest.mark.parametrize(
+    ("channels", "own"), [((16, 16), False), ((3, 16), True), ((3, 8), False), ((32, 64), True), ((32, 63), False)]
+)
+def test_which_convolutions_have_a_weight_gradient_of_their_own(channels, own, monkeypatch) -> None:
+    monkeypatch.setattr(convolve, "IN_ONE_THREAD", False)
+    x, w = normal(32, 9, 8, channels[0]), normal(3, 3, *channels)
+    gradient = jax.grad(lambda w: jnp.sum(F.conv2d(x, w)))
+    assert ("rhs_dilation=(1, 2)" in str(jax.make_jaxpr(gradient)(w))) == own
+    check_convolution(x, w, 1)
+
+
 def test_a_dilated_convolution_where_ynnpack_leaves_cores_idle(monkeypatch) -> None:
     monkeypatch.setattr(convolve, "IN_ONE_THREAD", True)
     arrays = tuple(normal(*shape) for shape in ((2, 18, 17, 32), (3, 3, 32, 32)) * 2)

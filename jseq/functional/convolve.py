@@ -57,17 +57,20 @@ def _spread(x: jax.Array, weight: jax.Array, options: Options) -> _Wide | None:
     """Finds which terms of a convolution over two axes Eigen is faster at; a symbolic batch (jax.export) has none.
 
     The weight gradient, in one thread: 0.32 to 0.79 of the time, 0.73 to 0.98 of forward and gradients together (seven
-    shapes). But 1.1 to 7 times as long for batches below 16, for 8 output channels, for one and three axes; no gain
-    with a stride. The others, where YNNPACK leaves cores idle: the output 0.46 to 1.09 of the time in two threads, the
-    gradient of the input 0.51 to 1.07 (21 shapes from 32 channels on); with fewer, or a stride, up to 13 times as long.
+    shapes; on another machine 0.2 to 1.24, 16 shapes, one and two threads, jax 0.10 and 0.12). But 1.1 to 7 times as
+    long for batches below 16, for 8 output channels, for one and three axes; 0.8 to 2.04 where the numbers of channels
+    have a product below 2048, but for one to three that come in; no gain with a stride.
+
+    The others, where YNNPACK leaves cores idle: the output 0.46 to 1.09 of the time in two threads, the gradient of the
+    input 0.51 to 1.07 (21 shapes from 32 channels on); with fewer, or a stride, up to 13 times as long.
     """
     stride, _, dilation = options
     in_channels, out_channels = weight.shape[-2:]
     if not all(isinstance(size, int) for size in x.shape):
         return None
     cores = IN_ONE_THREAD and min(in_channels, out_channels) >= 32 and math.prod(x.shape[:-1]) >= 512
-    many = x.shape[0] >= 32 and out_channels >= 16 and stride == dilation == (1, 1)
-    return _Wide(cores, cores and stride == (1, 1), many)
+    many = x.shape[0] >= 32 and out_channels >= 16 and (in_channels < 4 or in_channels * out_channels >= 2048)
+    return _Wide(cores, cores and stride == (1, 1), many and stride == dilation == (1, 1))
 
 
 def _in_fours(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
