@@ -134,6 +134,15 @@ def test_the_masks_of_nvidia_gpus_do_not_depend_on_sharding(trace_for, explicit)
             np.testing.assert_array_equal(drop(jax.device_put(x, spec)), wanted)
 
 
+def test_the_masks_of_nvidia_gpus_do_not_depend_on_export(trace_for):
+    trace_for("cuda")
+    drop = jax.jit(lambda x: F.dropout(x, 0.3, key=jax.random.key(1)))
+    shape = jax.export.symbolic_shape("b, t, 5")
+    exported = jax.export.export(drop)(jax.ShapeDtypeStruct(shape, jnp.float32))
+    x = jnp.ones((6, 7, 5))
+    np.testing.assert_array_equal(exported.call(x), drop(x))
+
+
 @pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg"])
 def test_nvidia_gpus_drop_by_other_generators(trace_for, impl):
     trace_for("cuda")

@@ -33,22 +33,26 @@ def relu(x: jax.Array) -> jax.Array:
     >>> relu(jnp.array([-1.0, 0.0, 2.0])).tolist()
     [0.0, 0.0, 2.0]
     """
-    return lax.platform_dependent(floating(x), cuda=_maximum, default=_where_positive)
-
-
-def _where_positive(x: jax.Array) -> jax.Array:
-    return jnp.where(x <= 0, jnp.zeros_like(x), x)  # this order lets NaN pass
+    return _relu(floating(x))
 
 
 @jax.custom_jvp
+def _relu(x: jax.Array) -> jax.Array:
+    return lax.platform_dependent(x, cuda=_maximum, default=_where_positive)
+
+
+@_relu.defjvp
+def _relu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    return _relu(x), jnp.where(x <= 0, jnp.zeros_like(dx), dx)
+
+
 def _maximum(x: jax.Array) -> jax.Array:
     return jnp.maximum(x, jnp.zeros((), x.dtype))
 
 
-@_maximum.defjvp
-def _maximum_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    y = _maximum(*primals)
-    return y, jnp.where(y <= 0, jnp.zeros_like(y), *tangents)
+def _where_positive(x: jax.Array) -> jax.Array:
+    return jnp.where(x <= 0, jnp.zeros_like(x), x)  # this order lets NaN pass
 
 
 def hardtanh(x: jax.Array, min_val: float = -1.0, max_val: float = 1.0) -> jax.Array:

@@ -19,8 +19,8 @@ Options = tuple[tuple[int, ...], Pairs, tuple[int, ...]]
 # Whether XLA:CPU's convolutions from an odd number of channels to 17 to 32 are the slow ones.
 SLOW_IF_ODD = jax.__version_info__ < (0, 12)
 # Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does.
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-IN_ONE_THREAD = jax.__version_info__ < (0, 11) and CORES > 1
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+IN_ONE_THREAD = jax.__version_info__ < (0, 11) and _CORES > 1
 
 
 class _Wide(NamedTuple):
@@ -62,15 +62,15 @@ def _spread(x: jax.Array, weight: jax.Array, options: Options) -> _Wide | None:
     have a product below 2048, but for one to three that come in; no gain with a stride.
 
     The others, where YNNPACK leaves cores idle: the output 0.46 to 1.09 of the time in two threads, the gradient of the
-    input 0.51 to 1.07 (21 shapes from 32 channels on); with fewer, or a stride, up to 13 times as long.
+    input 0.51 to 1.07 (22 shapes from 32 channels on); with fewer, or a stride, up to 13 times as long.
     """
     stride, _, dilation = options
     in_channels, out_channels = weight.shape[-2:]
     if not all(isinstance(size, int) for size in x.shape):
         return None
-    cores = IN_ONE_THREAD and min(in_channels, out_channels) >= 32 and math.prod(x.shape[:-1]) >= 512
+    idle = IN_ONE_THREAD and min(in_channels, out_channels) >= 32 and math.prod(x.shape[:-1]) >= 512
     many = x.shape[0] >= 32 and out_channels >= 16 and (in_channels < 4 or in_channels * out_channels >= 2048)
-    return _Wide(cores, cores and stride == (1, 1), many and stride == dilation == (1, 1))
+    return _Wide(idle, idle and stride == (1, 1), many and stride == dilation == (1, 1))
 
 
 def _in_fours(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:

@@ -40,13 +40,12 @@ def _from_quarters(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Arra
     has a third of the instructions. Words that are shared through memory, as on CPU, would take 1.3 to 1.7 times as
     long as `jax.random.bernoulli` there.
     """
-    if jax.random.key_impl(key) != "threefry2x32" or not all(isinstance(n, int) for n in shape):
+    size = math.prod(shape)
+    countable = not isinstance(size, int) or size < 2**32  # by a word; open sizes (jax.export) are no ints
+    if jax.random.key_impl(key) != "threefry2x32" or not countable:
         return _from_words(key, p, shape)
-    if math.prod(shape) >= 2**32:  # more places than a word counts
-        return _from_words(key, p, shape)
-    number = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    first, second = jax.random.key_data(key)
-    even, odd = threefry2x32_p.bind(first, second, jnp.zeros_like(number), number >> jnp.uint32(2))
+    number = lax.iota(jnp.uint32, size).reshape(shape)
+    even, odd = _hashes(key, number >> jnp.uint32(2))
     word = jnp.where(number & jnp.uint32(2) == 0, even, odd)
     return (word >> (number & jnp.uint32(1)) * jnp.uint32(16)) & jnp.uint32(2**16 - 1) >= jnp.uint32(round(p * 2**16))
 
@@ -59,19 +58,15 @@ def _from_shared_words(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.
     # communication. Narrow last axes would waste bits: then the lanes run over the flattened mask.
     split = shape if shape and shape[-1] % lanes == 0 else (math.prod(shape),)
     counts = (*split[:-1], -(-split[-1] // lanes))
-    flat = (_hashes if in_two else _bits)(key, math.prod(counts))  # compiled sooner than of more axes: see drawing.py
+    size = math.prod(counts)  # along one axis: compiled sooner than of more, see drawing.py
+    flat = _hashes(key, lax.iota(jnp.uint32, size)) if in_two else [jax.random.bits(key, (size,), jnp.uint32)]
     words, shifts = [w.reshape(counts) for w in flat], [jnp.uint32(i) for i in range(0, 32, bits)]
     keep = [((word >> shift) & jnp.uint32(2**bits - 1)) >= limit for word in words for shift in shifts]
     keep = jnp.concatenate(keep, axis=-1)
     return jnp.reshape(keep[..., : split[-1]], shape)
 
 
-def _hashes(key: jax.Array, count: int) -> list[jax.Array]:
+def _hashes(key: jax.Array, number: jax.Array) -> list[jax.Array]:
     """Both words of each hash of threefry; `jax.random.bits` gives one, their exclusive or."""
     first, second = jax.random.key_data(key)
-    number = lax.iota(jnp.uint32, count)
     return threefry2x32_p.bind(first, second, jnp.zeros_like(number), number)
-
-
-def _bits(key: jax.Array, count: int) -> list[jax.Array]:
-    return [jax.random.bits(key, (count,), jnp.uint32)]
