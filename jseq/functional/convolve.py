@@ -18,7 +18,8 @@ Options = tuple[tuple[int, ...], Pairs, tuple[int, ...]]
 
 # Whether XLA:CPU's convolutions from an odd number of channels to 17 to 32 are the slow ones.
 SLOW_IF_ODD = jax.__version_info__ < (0, 12)
-# Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does.
+# Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does. A container's quota
+# of time is not seen: there the forms for many cores cost up to a third more than those for one.
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 IN_ONE_THREAD = jax.__version_info__ < (0, 11) and _CORES > 1
 
