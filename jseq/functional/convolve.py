@@ -48,13 +48,13 @@ def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
         plain = partial(_lax_conv, options=options)
         product = partial(_pointwise, stride=stride)
         return lax.platform_dependent(x, weight, cpu=product, default=plain)
-    wide = _spread(x, weight, options) if n == 2 and groups == 1 and x.dtype == jnp.float32 else None
-    if wide and any(wide):
-        return _conv(x, weight, options, wide)
-    return _in_fours(x, weight, options) if n == 2 and groups == 1 else _lax_conv(x, weight, options, groups)
+    if n != 2 or groups != 1:
+        return _lax_conv(x, weight, options, groups)
+    wide = _spread(x, weight, options)
+    return _conv(x, weight, options, wide) if any(wide) else _in_fours(x, weight, options)
 
 
-def _spread(x: jax.Array, weight: jax.Array, options: Options) -> _Wide | None:
+def _spread(x: jax.Array, weight: jax.Array, options: Options) -> _Wide:
     """Finds which terms of a convolution over two axes Eigen is faster at; a symbolic batch (jax.export) has none.
 
     The weight gradient, in one thread: 0.32 to 0.79 of the time, 0.73 to 0.98 of forward and gradients together (seven
@@ -67,8 +67,8 @@ def _spread(x: jax.Array, weight: jax.Array, options: Options) -> _Wide | None:
     """
     stride, _, dilation = options
     in_channels, out_channels = weight.shape[-2:]
-    if not all(isinstance(size, int) for size in x.shape):
-        return None
+    if x.dtype != jnp.float32 or not all(isinstance(size, int) for size in x.shape):
+        return _Wide(False, False, False)
     idle = IN_ONE_THREAD and min(in_channels, out_channels) >= 32 and math.prod(x.shape[:-1]) >= 512
     many = x.shape[0] >= 32 and out_channels >= 16 and (in_channels < 4 or in_channels * out_channels >= 2048)
     return _Wide(idle, idle and stride == (1, 1), many and stride == dilation == (1, 1))
