@@ -10,6 +10,7 @@ import rich.console
 
 import jseq
 from jseq.errors import CallError, ShapeError
+from jseq.functional import convolve
 
 
 def shape(*sizes, dtype=jnp.float32):
@@ -120,6 +121,17 @@ def test_equal_neighbours_share_a_row_with_the_figures_of_all():
         ("", 1, 288), ("0", 1, 72), ("1-2", 2, 144), ("3", 1, 72), ("4", 1, 0)
     ]  # fmt: skip
     assert found.train and "forward (train): " in str(found)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_the_form_of_a_convolution_keeps_nothing_more(cores, monkeypatch):
+    """Which branch is the platform's is known when it is compiled, and that keeps the input, not a copy."""
+    monkeypatch.setattr(convolve, "CORES", cores)  # in tiles, and with a weight gradient by Eigen
+    layer = jseq.conv2d(64, 64, 3, padding=1)
+    found = jseq.summary(jseq.sequential(layer, jnp.sin, layer), shape(32, 8, 8, 64))
+    array = 4 * 32 * 8 * 8 * 64  # the sine, and the cosine
+    assert [row.kept_bytes for row in found.rows] == [2 * array, 0, 2 * array, 0]
+    assert found.total.flops == pytest.approx(2 * 2 * (8 * 8 * 64 * 64) * 32 * (22 / 24) ** 2 * 9, rel=0.01)
 
 
 def test_a_summary_is_data_text_html_and_a_table_of_rich():

@@ -97,8 +97,11 @@ class Kept:
             return next((i for i, given in enumerate(jaxpr.invars) if given is variable), None)
         equation, index = self.producers(jaxpr)[variable]
         name = equation.primitive.name
-        if name in VIEWS:
-            return self.origin(jaxpr, equation.invars[0])
+        if name == "platform_index":  # which branch of a cond, known when it is compiled
+            return None
+        given = equation.invars[0] if name in VIEWS else passed_on(equation, index) if name == "cond" else None
+        if given is not None:
+            return self.origin(jaxpr, given)
         own = Array((id(variable),), size_in_bytes(variable.aval), scope_of(equation))
         inner = next((body for body in bodies(equation) if len(body.outvars) == len(equation.outvars)), None)
         if inner is None or name in ARITHMETIC or name in ("while", "cond"):
@@ -114,6 +117,14 @@ class Kept:
         if constants <= found < constants + carried:  # the values of a loop's carry, stacked
             return own
         return self.origin(jaxpr, equation.invars[found])
+
+
+def passed_on(equation: Any, index: int) -> Any:
+    """The variable that a cond returns as it was given, in whichever branch; None where it makes a new one."""
+    outs = [(body.invars, body.outvars[index]) for body in bodies(equation)]
+    places = {given.index(out) if out in given else None for given, out in outs}
+    place = places.pop() if len(places) == 1 else None
+    return None if place is None else equation.invars[1 + place]
 
 
 def kept_arrays(jaxpr: Any, variables: list[Any]) -> list[Array]:

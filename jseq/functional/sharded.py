@@ -6,3 +6,8 @@ import jax
 def split_axes(x: jax.Array) -> tuple[bool, ...]:
     """Which axes of x are split over a mesh of explicit axes; JAX refuses to merge or to cut such axes."""
     return tuple(name is not None for name in jax.typeof(x).sharding.spec)
+
+
+def on_mesh(x: jax.Array) -> bool:
+    """Whether x lives on a mesh that its type names: of explicit axes, or within `jax.shard_map`."""
+    return not jax.typeof(x).sharding.mesh.empty

@@ -1,0 +1,122 @@
+"""Winograd's arithmetic for convolutions by windows of 3x3: 16 products where the sum itself has 36.
+
+A tile of 2x2 places of the output needs 4x4 of the input. Along one axis, with places x0 to x3 and taps w0 to w2,
+
+    y0 = (x0 - x2) w0 + (x1 + x2) (w0 + w1 + w2) / 2 + (x2 - x1) (w0 - w1 + w2) / 2
+    y1 = (x1 + x2) (w0 + w1 + w2) / 2 - (x2 - x1) (w0 - w1 + w2) / 2 - (x1 - x3) w2
+
+are four products in place of six, and along both axes 4 * 4 in place of 6 * 6. Each is a product of matrices: all tiles
+by the channels that come in, times those by the channels that go out. As y0 never meets x3, nor y1 x0, no place sees
+what lies outside its window, not even by rounding.
+
+S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural
+Networks, CVPR 2016: F(2x2, 3x3).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jseq.functional.windows import Pairs
+
+# How the four factors along an axis come from three taps; along both axes.
+_TAPS = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
+_WINDOW = np.kron(_TAPS, _TAPS)
+# Tiles that are worked on at once, so that factors and products, four times the images, stay in the cache: in one
+# thread 0.92 to 1.02 of the time of 256, 0.63 to 0.97 of that of 2048 (nine shapes); no more in two threads.
+AT_ONCE = 512
+
+
+def tiles_of(shape: tuple[int, ...], padding: Pairs) -> int:
+    """Counts the tiles that cover the output of one image, of a batch of this shape."""
+    return math.prod((size + sum(pair) - 1) // 2 for size, pair in zip(shape[1:3], padding, strict=True))
+
+
+def output(x: jax.Array, weight: jax.Array, padding: Pairs) -> jax.Array:
+    """Convolves x (batch, height, width, in) by weight (3, 3, in, out)."""
+    weights = jnp.matmul(jnp.asarray(_WINDOW, x.dtype), weight.reshape(9, -1)).reshape(16, *weight.shape[2:])
+
+    def convolved(x: jax.Array) -> jax.Array:
+        factors = _factors(x, padding)
+        products = jnp.matmul(factors.reshape(16, -1, factors.shape[-1]), weights)
+        y = _summed(products.reshape(*factors.shape[:-1], -1))
+        return y[:, : x.shape[1] + sum(padding[0]) - 2, : x.shape[2] + sum(padding[1]) - 2]
+
+    parts = _parts(x, padding)
+    y = lax.map(convolved, parts) if len(parts) > 1 else convolved(x)
+    return y.reshape(-1, *y.shape[-3:])
+
+
+def weight_gradient(x: jax.Array, g: jax.Array, padding: Pairs) -> jax.Array:
+    """The gradient of the sum of `g * output(x, weight, padding)` by the weight."""
+
+    def summed(x: jax.Array, g: jax.Array) -> jax.Array:
+        factors, spread = (a.reshape(16, -1, a.shape[-1]) for a in (_factors(x, padding), _spread(g)))
+        return jnp.einsum("kti,kto->kio", factors, spread)
+
+    parts = _parts(x, padding)
+    if len(parts) > 1:
+        given = parts, g.reshape(*parts.shape[:2], *g.shape[1:])
+        zeros = jnp.zeros((16, x.shape[-1], g.shape[-1]), x.dtype)
+        total, _ = lax.scan(lambda total, part: (total + summed(*part), None), zeros, given)
+    else:
+        total = summed(x, g)
+    return jnp.matmul(jnp.asarray(_WINDOW.T, x.dtype), total.reshape(16, -1)).reshape(3, 3, *total.shape[1:])
+
+
+def _parts(x: jax.Array, padding: Pairs) -> jax.Array:
+    """Cuts the batch into equal parts: (parts, images of a part, height, width, channels)."""
+    n, most = len(x), max(AT_ONCE // tiles_of(x.shape, padding), 1)
+    images = next(images for images in range(min(n, most), 0, -1) if n % images == 0)
+    return x.reshape(-1, images, *x.shape[1:])
+
+
+def _factors(x: jax.Array, padding: Pairs) -> jax.Array:
+    """The factors of all tiles: (4, 4, batch, tiles down, tiles across, channels)."""
+    odd = [(size + sum(pair)) % 2 for size, pair in zip(x.shape[1:3], padding, strict=True)]
+    x = _padded(x, [(low, high + more) for (low, high), more in zip(padding, odd, strict=True)])
+    return jnp.stack(_from_places(jnp.stack(_from_places(x, 1)), 3), 1)
+
+
+def _from_places(x: jax.Array, axis: int) -> list[jax.Array]:
+    even, odd = _split(x, axis)
+    last = even.shape[axis] - 1
+    (x0, x2), (x1, x3) = ([lax.slice_in_dim(part, i, last + i, axis=axis) for i in (0, 1)] for part in (even, odd))
+    return [x0 - x2, x1 + x2, x2 - x1, x1 - x3]
+
+
+def _summed(products: jax.Array) -> jax.Array:
+    """The output (batch, height, width, channels) from the products of all tiles."""
+
+    def sums(products: jax.Array) -> list[jax.Array]:
+        a, b, c, d = (part[0] for part in lax.split(products, (1,) * 4))
+        return [a + b + c, b - c - d]
+
+    y = jnp.stack([jnp.stack(sums(part), 3) for part in sums(products)], 2)
+    n, down, _, across, _, channels = y.shape
+    return y.reshape(n, 2 * down, 2 * across, channels)
+
+
+def _spread(g: jax.Array) -> jax.Array:
+    """The transpose of `_summed`: the gradients of all products."""
+    g = _padded(g, [(0, size % 2) for size in g.shape[1:3]])
+
+    def along(g: jax.Array, axis: int) -> list[jax.Array]:
+        y0, y1 = _split(g, axis)
+        return [y0, y0 + y1, y0 - y1, -y1]
+
+    return jnp.stack(along(jnp.stack(along(g, 1)), 3), 1)
+
+
+def _padded(x: jax.Array, pairs: list[tuple[int, int]]) -> jax.Array:
+    zero = jnp.zeros((), x.dtype)
+    return lax.pad(x, zero, [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)])
+
+
+def _split(x: jax.Array, axis: int) -> list[jax.Array]:
+    """The even and the odd places along an axis."""
+    pairs = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :])
+    return [part.squeeze(axis + 1) for part in lax.split(pairs, (1, 1), axis + 1)]

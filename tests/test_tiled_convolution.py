@@ -1,0 +1,202 @@
+"""Convolutions in tiles: Winograd's sums, their derivatives, what `vmap` makes of them, and who takes them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+
+from jseq import functional as F
+from jseq.functional import convolve, winograd
+from jseq.functional.tiled import conv_tiled
+
+ONE = ((1, 1), (1, 1))
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def direct(x, weight, padding):
+    return lax.conv_general_dilated(x, weight, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def close(found, function, *arrays, tolerance=3e-6) -> None:
+    """Holds a tree against what a function of XLA's own convolution gives in float64."""
+    with jax.enable_x64(True):
+        expected = function(*(jnp.asarray(a, jnp.float64) for a in arrays))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max(), rtol=0)
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Loops over parts of a batch that would be one otherwise."""
+    monkeypatch.setattr(winograd, "AT_ONCE", 40)
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize("padding", [ONE, ((0, 0), (0, 0)), ((1, 2), (0, 3)), ((3, 3), (4, 2))])
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (3, 4)])
+@pytest.mark.parametrize("batch", [1, 6, 7])
+def test_sums_and_gradients(small_parts, batch, size, padding) -> None:
+    x, w = normal(batch, *size, 5), normal(3, 3, 5, 4)
+
+    def orders(conv, x, w):
+        y, pull = jax.vjp(partial(conv, padding=padding), x, w)
+        return y, pull(jnp.sin(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))
+
+    assert winograd.tiles_of(x.shape, padding) == np.prod([-(-n // 2) for n in jax.eval_shape(
+        partial(direct, padding=padding), x, w).shape[1:3]])  # fmt: skip
+    close(jax.jit(partial(orders, conv_tiled))(x, w), partial(orders, direct), x, w)
+
+
+def test_large_means_cost_no_digits() -> None:
+    """As many as XLA's own: the sums of absolute values are of 1e4 times 4096 weights."""
+    x, w = normal(4, 8, 8, 64) + np.float32(1e4), normal(3, 3, 64, 8)
+    tolerance = 2e-6  # 16 roundings of the largest output
+    close(conv_tiled(x, w, ONE), partial(direct, padding=ONE), x, w, tolerance=tolerance)
+    close(direct(x, w, ONE), partial(direct, padding=ONE), x, w, tolerance=tolerance)
+
+
+def test_forward_mode_and_second_derivatives(small_parts) -> None:
+    x, w, dx, dw = normal(6, 6, 5, 3), normal(3, 3, 3, 4), normal(6, 6, 5, 3, seed=1), normal(3, 3, 3, 4, seed=1)
+
+    def orders(conv, x, w, dx, dw):
+        def tangent(x, w):
+            return jax.jvp(lambda x, w: jnp.sin(conv(x, w, padding=ONE)), (x, w), (dx, dw))[1]
+
+        def slope(x, w):
+            return jax.grad(lambda x, w: jnp.sum(tangent(x, w) ** 2), (0, 1))(x, w)
+
+        return tangent(x, w), slope(x, w), jax.jvp(slope, (x, w), (dx, dw))[1]
+
+    close(orders(conv_tiled, x, w, dx, dw), partial(orders, direct), x, w, dx, dw, tolerance=2e-5)
+
+
+def test_each_is_the_transpose_of_the_other(small_parts) -> None:
+    """Of the gradients, which are linear in each argument, too."""
+    x, w, g = normal(6, 6, 5, 3), normal(3, 3, 3, 4), normal(6, 6, 5, 4)
+
+    def transposed(conv, x, w, g):
+        def by_weight(x, g):
+            return jax.linear_transpose(partial(conv, x, padding=ONE), w)(g)[0]
+
+        return by_weight(x, g), jax.vjp(by_weight, x, g)[1](jnp.asarray(w))
+
+    close(transposed(conv_tiled, x, w, g), partial(transposed, direct), x, w, g)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (2, None), (None, 0), (None, 2), (0, 0), (2, 0), (0, 2)])
+def test_vmap_gives_what_a_loop_gives(small_parts, axes) -> None:
+    """Over images, weights or both, along any axis; the gradients of each member, too."""
+    arrays = normal(3, 6, 3, 5, 4), normal(3, 3, 3, 4, 5)
+    x, w = (a[0] if axis is None else a for a, axis in zip(arrays, axes, strict=True))
+
+    def members(conv, x, w):
+        def loss(x, w):
+            return jnp.sum(jnp.sin(conv(x, w, padding=ONE)))
+
+        return [jax.vmap(f, axes)(x, w) for f in (partial(conv, padding=ONE), jax.grad(loss), jax.grad(loss, 1))]
+
+    close(members(conv_tiled, x, w), partial(members, direct), x, w)
+
+
+def test_images_that_vmap_maps_join_the_batch() -> None:
+    """In place of a loop over them, or of larger parts."""
+    x, w = normal(5, 2, 6, 6, 3), normal(3, 3, 3, 4)
+    (equation,) = (
+        e for e in jax.make_jaxpr(jax.vmap(lambda x: conv_tiled(x, w, ONE)))(x).eqns if e.primitive.name == "conv_tiled"
+    )
+    assert equation.invars[0].aval.shape == (10, 6, 6, 3)
+
+
+def test_no_place_sees_what_lies_outside_its_window() -> None:
+    """Not by rounding, and not by an infinity."""
+    x, w = normal(1, 9, 8, 4), normal(3, 3, 4, 3)
+    for row, column in [(0, 0), (3, 4), (4, 3), (8, 7)]:
+        near = (abs(np.arange(9)[:, None] - row) <= 1) & (abs(np.arange(8) - column) <= 1)
+        slope = jax.grad(lambda x, at=(0, row, column): jnp.sum(conv_tiled(x, w, ONE)[at]))(x)
+        np.testing.assert_array_equal((slope != 0).any((0, 3)), near)
+        infinite = x.copy()
+        infinite[:, row, column] = np.inf
+        np.testing.assert_array_equal(~np.isfinite(conv_tiled(infinite, w, ONE)).all((0, 3)), near)
+
+
+def takes_tiles(x, w, **options) -> bool:
+    return "conv_tiled" in str(jax.make_jaxpr(lambda x, w: F.conv2d(x, w, **options))(x, w))
+
+
+def test_who_takes_tiles(monkeypatch) -> None:
+    monkeypatch.setattr(convolve, "CORES", 1)
+    x, w = normal(8, 8, 8, 64), normal(3, 3, 64, 64)
+    assert takes_tiles(x, w, padding=1) and takes_tiles(x[:2], w, padding=1)
+    assert not takes_tiles(x[:1], w, padding=1)  # 16 tiles
+    assert not takes_tiles(normal(1, 98, 98, 64), w)  # 2304 of one image
+    assert not takes_tiles(x[..., :32], w[:, :, :32], padding=1)
+    assert not takes_tiles(x[..., :31], normal(3, 3, 31, 256), padding=1)
+    assert not takes_tiles(x, w, padding=1, stride=2)
+    assert not takes_tiles(x, w, padding=1, dilation=2)
+    assert not takes_tiles(x, w[:, :, :32], padding=1, groups=2)
+    assert not takes_tiles(x, normal(1, 3, 64, 64))
+    assert not takes_tiles(x.astype(jnp.bfloat16), w, padding=1)
+    monkeypatch.setattr(convolve, "CORES", 2)
+    assert not takes_tiles(x, w, padding=1)
+    x, w = normal(16, 8, 8, 128), normal(3, 3, 128, 256)
+    assert takes_tiles(x, w, padding=1) and not takes_tiles(x[:8], w, padding=1)
+
+
+def test_a_layers_function_in_tiles(monkeypatch) -> None:
+    monkeypatch.setattr(convolve, "CORES", 1)
+    x, w, bias = normal(3, 9, 8, 64), normal(3, 3, 64, 64), normal(64)
+    assert takes_tiles(x, w, padding="same")
+    found = F.conv2d(x, w, bias, padding="same")
+    close(found, lambda x, w, b: direct(x, w, ONE) + b.reshape(1, 1, 1, -1), x, w, bias)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_other_platforms_compile_xlas_own_convolution(monkeypatch, platform) -> None:
+    monkeypatch.setattr(convolve, "CORES", 1)
+    x, w = normal(8, 8, 8, 64), normal(3, 3, 64, 64)
+
+    def lowered(conv):
+        def orders(x, w):
+            return jax.value_and_grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))(x, w)
+
+        text = jax.jit(orders).trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+        return [text.count(name) for name in ("stablehlo.convolution", "stablehlo.dot", "stablehlo.while")]
+
+    assert lowered(partial(F.conv2d, padding=1)) == lowered(partial(direct, padding=ONE)) == [3, 0, 0]
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_batches_over_devices(monkeypatch, kind) -> None:
+    monkeypatch.setattr(convolve, "CORES", 1)
+    x, w = normal(4, 8, 8, 64), normal(3, 3, 64, 64) / 24
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,))
+
+    def gradients(conv, x, w):
+        return jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))(x, w)
+
+    split = jax.device_put(x, jax.NamedSharding(mesh, P("data")))
+    found = jax.jit(partial(gradients, partial(F.conv2d, padding=1)))(
+        split, jax.device_put(w, jax.NamedSharding(mesh, P()))
+    )
+    close(found, partial(gradients, partial(direct, padding=ONE)), x, w)
+
+
+def test_within_shard_map(monkeypatch) -> None:
+    """The gradient of a weight that all devices share is the sum over them."""
+    monkeypatch.setattr(convolve, "CORES", 1)
+    x, w = normal(8, 8, 8, 64), normal(3, 3, 64, 64) / 24
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
+
+    def gradient(conv, x, w):
+        return jax.grad(lambda w: jnp.sum(jnp.sin(conv(x, w))))(w)
+
+    mapped = jax.shard_map(partial(F.conv2d, padding=1), mesh=mesh, in_specs=(P("data"), P()), out_specs=P("data"))
+    close(jax.jit(partial(gradient, mapped))(x, w), partial(gradient, partial(direct, padding=ONE)), x, w)
