@@ -10,7 +10,7 @@ import rich.console
 
 import jseq
 from jseq.errors import CallError, ShapeError
-from jseq.functional import convolve
+from jseq.functional import conv_forms
 
 
 def shape(*sizes, dtype=jnp.float32):
@@ -126,7 +126,7 @@ def test_equal_neighbours_share_a_row_with_the_figures_of_all():
 @pytest.mark.parametrize("cores", [1, 2])
 def test_the_form_of_a_convolution_keeps_nothing_more(cores, monkeypatch):
     """Which branch is the platform's is known when it is compiled, and that keeps the input, not a copy."""
-    monkeypatch.setattr(convolve, "CORES", cores)  # in tiles, and with a weight gradient by Eigen
+    monkeypatch.setattr(conv_forms, "CORES", cores)  # in tiles, and with a weight gradient by Eigen
     layer = jseq.conv2d(64, 64, 3, padding=1)
     found = jseq.summary(jseq.sequential(layer, jnp.sin, layer), shape(32, 8, 8, 64))
     array = 4 * 32 * 8 * 8 * 64  # the sine, and the cosine

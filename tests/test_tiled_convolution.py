@@ -11,7 +11,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from jseq import functional as F
-from jseq.functional import convolve, winograd
+from jseq.functional import conv_forms, winograd
 from jseq.functional.tiled import conv_tiled
 
 ONE = ((1, 1), (1, 1))
@@ -132,7 +132,7 @@ def takes_tiles(x, w, **options) -> bool:
 
 
 def test_who_takes_tiles(monkeypatch) -> None:
-    monkeypatch.setattr(convolve, "CORES", 1)
+    monkeypatch.setattr(conv_forms, "CORES", 1)
     x, w = normal(8, 8, 8, 64), normal(3, 3, 64, 64)
     assert takes_tiles(x, w, padding=1) and takes_tiles(x[:2], w, padding=1)
     assert not takes_tiles(x[:1], w, padding=1)  # 16 tiles
@@ -144,14 +144,14 @@ def test_who_takes_tiles(monkeypatch) -> None:
     assert not takes_tiles(x, w[:, :, :32], padding=1, groups=2)
     assert not takes_tiles(x, normal(1, 3, 64, 64))
     assert not takes_tiles(x.astype(jnp.bfloat16), w, padding=1)
-    monkeypatch.setattr(convolve, "CORES", 2)
+    monkeypatch.setattr(conv_forms, "CORES", 2)
     assert not takes_tiles(x, w, padding=1)
     x, w = normal(16, 8, 8, 128), normal(3, 3, 128, 256)
     assert takes_tiles(x, w, padding=1) and not takes_tiles(x[:8], w, padding=1)
 
 
 def test_a_layers_function_in_tiles(monkeypatch) -> None:
-    monkeypatch.setattr(convolve, "CORES", 1)
+    monkeypatch.setattr(conv_forms, "CORES", 1)
     x, w, bias = normal(3, 9, 8, 64), normal(3, 3, 64, 64), normal(64)
     assert takes_tiles(x, w, padding="same")
     found = F.conv2d(x, w, bias, padding="same")
@@ -160,7 +160,7 @@ def test_a_layers_function_in_tiles(monkeypatch) -> None:
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_other_platforms_compile_xlas_own_convolution(monkeypatch, platform) -> None:
-    monkeypatch.setattr(convolve, "CORES", 1)
+    monkeypatch.setattr(conv_forms, "CORES", 1)
     x, w = normal(8, 8, 8, 64), normal(3, 3, 64, 64)
 
     def lowered(conv):
@@ -175,7 +175,7 @@ def test_other_platforms_compile_xlas_own_convolution(monkeypatch, platform) -> 
 
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_batches_over_devices(monkeypatch, kind) -> None:
-    monkeypatch.setattr(convolve, "CORES", 1)
+    monkeypatch.setattr(conv_forms, "CORES", 1)
     x, w = normal(4, 8, 8, 64), normal(3, 3, 64, 64) / 24
     mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,))
 
@@ -191,7 +191,7 @@ def test_batches_over_devices(monkeypatch, kind) -> None:
 
 def test_within_shard_map(monkeypatch) -> None:
     """The gradient of a weight that all devices share is the sum over them."""
-    monkeypatch.setattr(convolve, "CORES", 1)
+    monkeypatch.setattr(conv_forms, "CORES", 1)
     x, w = normal(8, 8, 8, 64), normal(3, 3, 64, 64) / 24
     mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
 

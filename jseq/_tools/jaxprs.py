@@ -48,13 +48,17 @@ class Tally:
         return self.seen[id(jaxpr)][1]
 
     def entries(self, equation: Any) -> Iterator[tuple[Scope, float]]:
-        """The operations of one equation: a scan runs `length` times, a branch of a cond at most, a while once."""
+        """The operations of one equation: a scan runs `length` times, a branch of a cond at most, a while once.
+
+        Of the branches for platforms the last, the default, is counted: others may do more to be quicker.
+        """
         inner = [] if equation.primitive.name in ARITHMETIC else [self.of(body) for body in bodies(equation)]
         scope = scope_of(equation)
         if not inner:
             yield scope, flops.of(equation)
         if equation.primitive.name == "cond":
-            inner = [max(inner, key=lambda counts: sum(counts.values()))]
+            chosen = equation.params.get("branches_platforms")
+            inner = [inner[-1] if chosen else max(inner, key=lambda counts: sum(counts.values()))]
         times = equation.params["length"] if equation.primitive.name == "scan" else 1
         for counts in inner:
             for below, count in counts.items():

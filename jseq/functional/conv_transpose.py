@@ -6,8 +6,8 @@ import jax
 from jax import lax
 
 from jseq.errors import OptionError, ShapeError, describe, expect_float
+from jseq.functional.conv_forms import dimension_numbers
 from jseq.functional.convolution import add_bias, flatten_batch
-from jseq.functional.convolve import dimension_numbers
 from jseq.functional.windows import check_groups, expect_spatial, expect_window, per_axis
 
 

@@ -1,180 +1,98 @@
-"""The forms of a convolution: which one XLA compiles to something fast depends on shapes and platform."""
+"""Convolutions of all groups and axes, cut into those that XLA:CPU is quick at."""
 
+import itertools
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
-from jseq.functional.cores import CORES
-from jseq.functional.linear import linear
+from jseq.functional.conv_forms import Options, convolve_dense, lax_conv
 from jseq.functional.sharded import on_mesh
-from jseq.functional.tiled import conv_tiled
-from jseq.functional.windows import Pairs
-from jseq.functional.winograd import tiles_of
-
-# stride, padding, dilation
-Options = tuple[tuple[int, ...], Pairs, tuple[int, ...]]
-
-# Whether XLA:CPU's convolutions from an odd number of channels to 17 to 32 are the slow ones.
-SLOW_IF_ODD = jax.__version_info__ < (0, 12)
-# Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does. Within a container's
-# quota of time the forms for many cores cost up to a third more than those for one.
-IN_ONE_THREAD = jax.__version_info__ < (0, 11) and CORES > 1
-
-
-# "wide": spread, so that XLA gives it to Eigen in place of YNNPACK; "tiles": Winograd's.
-_Form = Literal["plain", "wide", "tiles"]
-
-
-class _Forms(NamedTuple):
-    """The forms that the terms of a convolution over two axes take on CPU."""
-
-    output: _Form = "plain"
-    input_gradient: _Form = "plain"
-    weight_gradient: _Form = "plain"
-
-
-def dimension_numbers(n: int) -> lax.ConvDimensionNumbers:
-    """Returns lax's description of (batch, *spatial, channels) with (*window, in, out)."""
-    image = (0, n + 1, *range(1, n + 1))
-    return lax.ConvDimensionNumbers(image, (n + 1, n, *range(n)), image)
 
 
 def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
     """Convolves x (batch, *spatial, channels) in the form that is fast for its shape."""
-    stride, padding, _ = options
-    n, in_channels = len(stride), weight.shape[-2]
-    if weight.shape[:n] == (1,) * n and groups == 1 and not any(map(any, padding)) and in_channels >= 4:
-        # A product of matrices: forward in 0.67 to 1.2 of the convolution's time, with gradients in 0.39
-        # to 0.79 (ten shapes, one to three axes); with 3 channels the forward takes 3 times as long.
-        plain = partial(_lax_conv, options=options)
-        product = partial(_pointwise, stride=stride)
-        return lax.platform_dependent(x, weight, cpu=product, default=plain)
-    if n != 2 or groups != 1:
-        return _lax_conv(x, weight, options, groups)
-    forms = _forms(x, weight, options)
-    return _in_fours(x, weight, options) if forms == _Forms() else _conv(x, weight, options, forms)
+    form = _form(x, weight, groups)
+    plain = partial(lax_conv, options=options, groups=groups)
+    if form is None:
+        return convolve_dense(x, weight, options) if groups == 1 else plain(x, weight)
+    # Checkpointed, so that x is what a gradient keeps, and not the pieces that it is cut into.
+    cut = jax.checkpoint(partial(form, options=options, groups=groups))
+    return lax.platform_dependent(x, weight, cpu=cut, default=plain)
 
 
-def _forms(x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
-    """Finds the forms; float32 alone has others than XLA's own, and no symbolic batch (jax.export)."""
-    if x.dtype != jnp.float32 or not all(isinstance(size, int) for size in x.shape):
-        return _Forms()
-    return _Forms("tiles", "tiles", "tiles") if _in_tiles(x, weight, options) else _wide(x, weight, options)
+def _form(x: jax.Array, weight: jax.Array, groups: int) -> Callable[..., jax.Array] | None:
+    """Finds how to cut a convolution; float32 alone, no symbolic batch (jax.export), and nothing on a mesh."""
+    if x.dtype != jnp.float32 or on_mesh(x) or on_mesh(weight) or not all(isinstance(size, int) for size in x.shape):
+        return None
+    taps = math.prod(weight.shape[:-2])
+    if 1 < groups == x.shape[-1] and taps <= 64:
+        return _by_taps
+    if weight.ndim == 5 and taps > 1:
+        return _in_planes
+    return _in_parts if groups > 1 else None
 
 
-def _in_tiles(x: jax.Array, weight: jax.Array, options: Options) -> bool:
-    """Finds whether a convolution over two axes takes fewer products on CPU: windows of 3x3 in tiles of 2x2.
+def _by_taps(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
+    """Sums the taps of windows of one channel each, which XLA makes one loop of.
 
-    In one thread: 0.49 to 0.82 of the time, 0.50 to 0.87 with gradients (twelve shapes, jax 0.10 and 0.12); level with
-    fewer channels or tiles, up to 1.5 times as long for one large image. With several cores each step of the loop over
-    parts waits for all: 0.44 to 1.07 and 0.43 to 0.94 in two threads from 128 to 256 channels on (five shapes, jax 0.10
-    and 0.12, three runs each), 0.4 to 1.8 below.
+    XLA:CPU's own takes 20 to 70 ns an element with its gradients, and 9 us where more channels go out than come in.
     """
-    stride, padding, dilation = options
-    in_channels, out_channels = weight.shape[2:]
-    if not (weight.shape[:2] == (3, 3) and stride == dilation == (1, 1)) or on_mesh(x) or on_mesh(weight):
-        return False
-    tiles = tiles_of(x.shape, padding)
-    pairs, least = (4096, 32) if CORES == 1 else (32768, 256)
-    many = min(in_channels, out_channels) >= 32 and in_channels * out_channels >= pairs
-    return many and tiles <= 2048 and len(x) * tiles >= least
-
-
-def _wide(x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
-    """Finds which terms of a convolution over two axes Eigen is faster at.
-
-    The weight gradient, in one thread: 0.32 to 0.79 of the time, 0.73 to 0.98 of forward and gradients together (seven
-    shapes; on another machine 0.2 to 1.24, 16 shapes, one and two threads, jax 0.10 and 0.12). But 1.1 to 7 times as
-    long for batches below 16, for 8 output channels, for one and three axes; 0.8 to 2.04 where the numbers of channels
-    have a product below 2048, but for one to three that come in; no gain with a stride.
-
-    The others, where YNNPACK leaves cores idle: the output 0.46 to 1.09 of the time in two threads, the gradient of the
-    input 0.51 to 1.07 (22 shapes from 32 channels on); with fewer, or a stride, up to 13 times as long.
-    """
-    stride, _, dilation = options
-    in_channels, out_channels = weight.shape[-2:]
-    idle = IN_ONE_THREAD and min(in_channels, out_channels) >= 32 and math.prod(x.shape[:-1]) >= 512
-    many = x.shape[0] >= 32 and out_channels >= 16 and (in_channels < 4 or in_channels * out_channels >= 2048)
-    wide = (idle, idle and stride == (1, 1), many and stride == dilation == (1, 1))
-    forms: list[_Form] = ["wide" if spread else "plain" for spread in wide]
-    return _Forms(*forms)
-
-
-def _in_fours(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
-    """Convolves over two axes; with odd numbers of channels that XLA:CPU is slow at, pads them by zeros.
-
-    In 0.1 to 0.81 of the time of jax 0.10 and 0.11 (13 sizes from 3, 9 and 31 channels, among them strides, dilations
-    and a batch of one). Jax 0.12 would take 1.1 to 1.42 with the zeros, up to 11 channels.
-    """
-    in_channels, out_channels = weight.shape[-2:]
-    if not (in_channels % 2 and in_channels > 1 and 16 < out_channels <= 32 and x.dtype == jnp.float32 and SLOW_IF_ODD):
-        return _lax_conv(x, weight, options)
-
-    def widened(a: jax.Array, axis: int) -> jax.Array:
-        return lax.pad(a, jnp.zeros((), a.dtype), [(0, -in_channels % 4 * (i == axis), 0) for i in range(4)])
-
-    def padded(x: jax.Array, weight: jax.Array) -> jax.Array:
-        return _lax_conv(widened(x, 3), widened(weight, 2), options)
-
-    return lax.platform_dependent(x, weight, cpu=padded, default=partial(_lax_conv, options=options))
-
-
-def _lax_conv(x: jax.Array, weight: jax.Array, options: Options, groups: int = 1, wide: int = 1) -> jax.Array:
-    """Calls lax; `wide` spreads the last spatial axis of both operands and the stride, to the same sum."""
-    stride, padding, dilation = options
-    n = len(stride)
-    factors = (1,) * (n - 1) + (wide,)
-    return lax.conv_general_dilated(
-        x,
-        weight,
-        [s * f for s, f in zip(stride, factors, strict=True)],
-        [(low * f, high * f) for (low, high), f in zip(padding, factors, strict=True)],
-        lhs_dilation=factors,
-        rhs_dilation=[d * f for d, f in zip(dilation, factors, strict=True)],
-        dimension_numbers=dimension_numbers(n),
-        feature_group_count=groups,
-    )
-
-
-def _pointwise(x: jax.Array, weight: jax.Array, stride: tuple[int, ...]) -> jax.Array:
-    kept = lax.slice(x, (0,) * x.ndim, x.shape, (1, *stride, 1))
-    return linear(kept, weight.reshape(weight.shape[-2:]))
-
-
-def _in_form(x: jax.Array, weight: jax.Array, options: Options, form: _Form) -> jax.Array:
-    plain = partial(_lax_conv, options=options)
-    if form == "plain":
-        return plain(x, weight)
-    fast = partial(plain, wide=2) if form == "wide" else partial(conv_tiled, padding=options[1])
-    return lax.platform_dependent(x, weight, cpu=fast, default=plain)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def _conv(x: jax.Array, weight: jax.Array, options: Options, forms: _Forms) -> jax.Array:
-    return _in_fours(x, weight, options) if forms.output == "plain" else _in_form(x, weight, options, forms.output)
-
-
-def _conv_jvp(
-    options: Options, forms: _Forms, primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]
-) -> tuple[jax.Array, jax.Array]:
-    """Is the product rule, each term in its own form, for its transpose.
-
-    The transpose of a plain convolution by the weight has the channels as batch, which XLA:CPU gives to YNNPACK; with
-    the width of both operands and the stride doubled it goes to Eigen, which is faster there.
-    """
-    (x, weight), (dx, dw) = primals, tangents
+    strides, pairs, dilations = options
+    n, window, channels = len(strides), weight.shape[: len(strides)], x.shape[-1]
+    x = _padded(x, pairs)
+    shape = zip(x.shape[1:-1], window, strides, dilations, strict=True)
+    sizes = [(size - dilation * (k - 1) - 1) // stride + 1 for size, k, stride, dilation in shape]
+    weight = weight.reshape(*window, *(1,) * (n + 1), channels, -1)
     terms: list[jax.Array] = []
-    if not isinstance(dx, SymbolicZero):
-        terms.append(_in_form(dx, weight, options, forms.input_gradient))
-    if not isinstance(dw, SymbolicZero):
-        terms.append(_in_form(x, dw, options, forms.weight_gradient))
-    y = _conv(x, weight, options, forms)
-    return y, sum(terms[1:], terms[0]) if terms else jnp.zeros_like(y)
+    for tap in itertools.product(*map(range, window)):
+        starts = [i * d for i, d in zip(tap, dilations, strict=True)]
+        ends = [start + s * (size - 1) + 1 for start, s, size in zip(starts, strides, sizes, strict=True)]
+        part = lax.slice(x, (0, *starts, 0), (len(x), *ends, channels), (1, *strides, 1))
+        terms.append(part[..., None] * weight[tap])
+    y = sum(terms[1:], terms[0])
+    return y.reshape(*y.shape[:-2], -1)
 
 
-_conv.defjvp(_conv_jvp, symbolic_zeros=True)
+def _in_planes(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
+    """Sums convolutions over the last two of three axes, one for each tap along the first."""
+    (stride, *strides), (pair, *pairs), (dilation, *dilations) = options
+    n, _, *plane = x.shape
+    x = _padded(x, (pair, (0, 0), (0, 0)))
+    places = (x.shape[1] - dilation * (len(weight) - 1) - 1) // stride + 1
+    terms: list[jax.Array] = []
+    for start, window in zip(range(0, dilation * len(weight), dilation), weight, strict=True):
+        part = lax.slice_in_dim(x, start, start + stride * (places - 1) + 1, stride, 1).reshape(n * places, *plane)
+        terms.append(convolve(part, window, (tuple(strides), tuple(pairs), tuple(dilations)), groups))
+    y = sum(terms[1:], terms[0])
+    return y.reshape(n, places, *y.shape[1:])
+
+
+def _in_parts(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
+    """Convolves up to eight parts of the groups, each part by a weight that is 0 between its groups.
+
+    XLA:CPU's gradient of the weight takes seconds where there are many groups.
+    """
+    divisors = [n for n in range(2, groups + 1) if groups % n == 0]
+    parts = max((n for n in divisors if n <= 8), default=divisors[0])
+    inputs = lax.split(x, (x.shape[-1] // parts,) * parts, x.ndim - 1)
+    weights = lax.split(weight, (weight.shape[-1] // parts,) * parts, weight.ndim - 1)
+    dense = (_spread(part, groups // parts) for part in weights)
+    return jnp.concatenate([convolve(a, w, options, 1) for a, w in zip(inputs, dense, strict=True)], -1)
+
+
+def _spread(weight: jax.Array, groups: int) -> jax.Array:
+    """The weight of one group that does what that of several does."""
+    if groups == 1:
+        return weight
+    *window, inside, outside = weight.shape
+    blocks = weight.reshape(*window, inside, groups, outside // groups)
+    own = jnp.eye(groups, dtype=weight.dtype).reshape(*(1,) * len(window), groups, 1, groups, 1)
+    return (jnp.expand_dims(blocks, -4) * own).reshape(*window, groups * inside, outside)
+
+
+def _padded(x: jax.Array, pairs: tuple[tuple[int, int], ...]) -> jax.Array:
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)])

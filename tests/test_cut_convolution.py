@@ -1,0 +1,135 @@
+"""Convolutions of several groups and of three axes, which a CPU computes in pieces, against XLA's own in float64."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import jseq
+from jseq import functional as F
+
+# Input, weight, groups, stride, padding, dilation.
+CASES = {
+    "depthwise": ((3, 8, 7, 6), (3, 3, 1, 6), 6, 1, 1, 1),
+    "depthwise, strided": ((3, 9, 8, 6), (3, 2, 1, 6), 6, (2, 3), ((1, 0), (2, 1)), 1),
+    "depthwise, dilated": ((3, 9, 8, 6), (2, 3, 1, 6), 6, 1, 2, (2, 3)),
+    "depthwise, of several each": ((3, 8, 7, 4), (3, 3, 1, 12), 4, 2, 1, 1),
+    "depthwise, one axis": ((3, 20, 6), (5, 1, 12), 6, 1, 2, 2),
+    "depthwise, three axes": ((2, 5, 4, 6, 3), (3, 2, 3, 1, 3), 3, (1, 2, 1), 1, 1),
+    "depthwise, 65 taps": ((2, 80, 4), (65, 1, 8), 4, 1, 3, 1),
+    "three groups": ((3, 8, 7, 6), (3, 3, 2, 9), 3, (2, 1), 1, (1, 2)),
+    "sixteen groups in eight parts": ((2, 5, 6, 32), (3, 3, 2, 48), 16, 1, 1, 1),
+    "eleven groups": ((2, 5, 6, 22), (3, 3, 2, 11), 11, 1, 1, 1),
+    "groups, points": ((2, 5, 6, 12), (1, 1, 3, 8), 4, 1, 0, 1),
+    "groups, one axis": ((3, 20, 8), (5, 2, 8), 4, 3, 2, 1),
+    "groups, three axes": ((2, 5, 4, 6, 4), (3, 1, 3, 2, 6), 2, (2, 1, 1), 1, (1, 1, 2)),
+    "three axes": ((2, 6, 5, 4, 3), (3, 2, 3, 3, 5), 1, 1, ((1, 2), (0, 1), (1, 1)), 1),
+    "three axes, strided": ((2, 9, 8, 7, 3), (3, 3, 3, 3, 5), 1, (2, 3, 1), 1, (2, 1, 1)),
+    "three axes, one plane": ((2, 3, 8, 7, 3), (3, 1, 1, 3, 5), 1, 1, 0, 1),
+    "three axes, one tap": ((2, 3, 8, 7, 3), (1, 3, 3, 3, 5), 1, 1, ((0, 0), (1, 1), (1, 1)), 1),
+}
+
+
+def arrays(name):
+    draw = np.random.default_rng(0)
+    x, w, *_ = CASES[name]
+    return [draw.normal(size=size).astype(np.float32) for size in (x, w, x, w)]
+
+
+def own(name):
+    *_, groups, stride, padding, dilation = CASES[name]
+    conv = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[len(CASES[name][0])]
+    return lambda x, w: conv(x, w, None, stride, padding, dilation, groups)
+
+
+def xlas(name):
+    x, _, groups, stride, padding, dilation = CASES[name]
+    n = len(x) - 2
+    each = partial(np.broadcast_to, shape=(n,))
+    pairs = np.broadcast_to(padding, (n, 2)) if np.ndim(padding) != 1 else [(p, p) for p in padding]
+    spatial = "DHW"[:n]
+    return lambda x, w: lax.conv_general_dilated(
+        x, w, each(stride).tolist(), [tuple(map(int, pair)) for pair in pairs], None, each(dilation).tolist(),
+        (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"), groups,
+    )  # fmt: skip
+
+
+def close(found, function, *arrays) -> None:
+    with jax.enable_x64(True):
+        expected = function(*(jnp.asarray(a, jnp.float64) for a in arrays))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=5e-6 * np.abs(b).max(), rtol=0)
+
+
+def is_cut(function, *arrays) -> bool:
+    return "branches_platforms=(('cpu',), None)" in str(jax.make_jaxpr(function)(*arrays))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_derivatives(name) -> None:
+    """Of first and second order, in forward and in reverse mode."""
+    x, w, dx, dw = arrays(name)
+    scale = np.float32(np.prod(w.shape[:-1])) ** -0.5  # sines of large sums would show their roundings
+
+    def orders(conv, x, w, dx, dw):
+        def tangent(x, w):
+            return jax.jvp(lambda x, w: jnp.sin(conv(x, w)), (x, w), (dx, dw))[1]
+
+        return conv(x, w), tangent(x, w), jax.grad(lambda x, w: jnp.sum(tangent(x, w) ** 2), (0, 1))(x, w)
+
+    assert is_cut(own(name), x, w)
+    scaled = (x, w * scale, dx, dw * scale)
+    close(jax.jit(partial(orders, own(name)))(*scaled), partial(orders, xlas(name)), *scaled)
+
+
+@pytest.mark.parametrize("name", ["depthwise", "sixteen groups in eight parts", "three axes"])
+def test_vmap_gives_what_a_loop_gives(name) -> None:
+    x, w, dx, dw = arrays(name)
+    xs, ws = np.stack([x, dx]), np.stack([w, dw])
+    for axes, given in (((0, None), (xs, w)), ((None, 0), (x, ws)), ((0, 0), (xs, ws))):
+        close(jax.vmap(own(name), axes)(*given), jax.vmap(xlas(name), axes), *given)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("name", CASES)
+def test_other_platforms_compile_xlas_own_convolution(name, platform) -> None:
+    x, w, *_ = arrays(name)
+
+    def lowered(conv):
+        gradients = jax.jit(jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1)))
+        text = gradients.trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+        return [text.count(f"stablehlo.{op}") for op in ("convolution", "dot", "slice", "concatenate", "pad")]
+
+    assert lowered(own(name)) == lowered(xlas(name)) and lowered(own(name))[0] == 3
+
+
+@pytest.mark.parametrize("name", ["depthwise", "sixteen groups in eight parts", "three axes"])
+def test_a_gradient_keeps_the_input_and_not_its_pieces(name) -> None:
+    x, w, *_ = arrays(name)
+    kind = {4: jseq.conv2d, 5: jseq.conv3d}[x.ndim]
+    layer = kind(x.shape[-1], w.shape[-1], w.shape[: x.ndim - 2], groups=CASES[name][2], padding=1, bias=False)
+    rows = jseq.summary(jseq.sequential(jnp.sin, layer), x).rows
+    assert [row.kept_bytes for row in rows] == [x.nbytes, x.nbytes, 0]  # the sine
+
+
+def test_what_is_left_to_xla() -> None:
+    x, w, *_ = arrays("depthwise")
+    half = jnp.asarray(x, jnp.bfloat16)
+    assert not is_cut(partial(F.conv2d, groups=6), half, w)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        split = jax.device_put(x[:2], jax.sharding.PartitionSpec("data"))
+        assert not is_cut(partial(F.conv2d, groups=6), split, w)
+        found = jax.jit(partial(F.conv2d, groups=6))(split, w)
+    close(found, lambda x, w: F.conv2d(x, w, groups=6), x[:2], w)
+
+
+def test_a_symbolic_batch_is_exported() -> None:
+    x, w, *_ = arrays("depthwise")
+    conv = jax.jit(partial(F.conv2d, groups=6))
+    (batch,) = jax.export.symbolic_shape("b")
+    types = [jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct(w.shape, w.dtype)]
+    np.testing.assert_allclose(jax.export.export(conv)(*types).call(x, w), conv(x, w), rtol=0, atol=1e-5)
