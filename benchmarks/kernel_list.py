@@ -108,7 +108,7 @@ def convolution(times: int) -> list[Kernel]:
             goal,
             ((x[0] * times, *x[1:]), weight),
             lambda x, w: naive.conv(x, w, padding, groups),
-            lambda x, w: F.conv2d(x, w, padding=padding, groups=groups),
+            lambda x, w: (F.conv2d if w.ndim == 4 else F.conv3d)(x, w, padding=padding, groups=groups),
         )
 
     return [
@@ -117,7 +117,11 @@ def convolution(times: int) -> list[Kernel]:
         against("3x3, 3 to 32", (64, 32, 32, 3), (3, 3, 3, 32), 1.0, 1),
         against("3x3, 64 to 64, batch 8", (8, 16, 16, 64), (3, 3, 64, 64), 1.0, 1),
         against("1x1, 64 to 128", (64, 16, 16, 64), (1, 1, 64, 128), 1.0, 0),
+        against("3x3, 256 to 256", (32, 14, 14, 256), (3, 3, 256, 256), 1.0, 1),
         against("3x3 depthwise, 64", (16, 16, 16, 64), (3, 3, 1, 64), 1.0, 1, 64),
+        against("7x7 depthwise, 384", (4, 14, 14, 384), (7, 7, 1, 384), 1.0, 3, 384),
+        against("3x3, 64 in 8 groups", (4, 14, 14, 64), (3, 3, 8, 64), 1.0, 1, 8),
+        against("3x3x3, 32 to 64", (4, 16, 16, 16, 32), (3, 3, 3, 32, 64), 1.0, 1),
     ]
 
 

@@ -66,9 +66,9 @@ def conv(x: Array, weight: Array, padding: int = 0, groups: int = 1) -> Array:
     return lax.conv_general_dilated(
         x,
         weight,
-        (1, 1),
-        [(padding, padding)] * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        (1,) * (x.ndim - 2),
+        [(padding, padding)] * (x.ndim - 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC") if x.ndim == 4 else ("NDHWC", "DHWIO", "NDHWC"),
         feature_group_count=groups,
     )
 

@@ -42,19 +42,17 @@ def _by_taps(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
     XLA:CPU's own takes 20 to 70 ns an element with its gradients, and 9 us where more channels go out than come in.
     """
     strides, pairs, dilations = options
-    n, window, channels = len(strides), weight.shape[: len(strides)], x.shape[-1]
-    x = _padded(x, pairs)
+    n, window, channels = len(strides), weight.shape[: len(strides)], weight.shape[-1]
+    x = _padded(jnp.repeat(x, channels // groups, -1), pairs)
     shape = zip(x.shape[1:-1], window, strides, dilations, strict=True)
     sizes = [(size - dilation * (k - 1) - 1) // stride + 1 for size, k, stride, dilation in shape]
-    weight = weight.reshape(*window, *(1,) * (n + 1), channels, -1)
+    weight = weight.reshape(*window, *(1,) * (n + 1), channels)
     terms: list[jax.Array] = []
     for tap in itertools.product(*map(range, window)):
         starts = [i * d for i, d in zip(tap, dilations, strict=True)]
         ends = [start + s * (size - 1) + 1 for start, s, size in zip(starts, strides, sizes, strict=True)]
-        part = lax.slice(x, (0, *starts, 0), (len(x), *ends, channels), (1, *strides, 1))
-        terms.append(part[..., None] * weight[tap])
-    y = sum(terms[1:], terms[0])
-    return y.reshape(*y.shape[:-2], -1)
+        terms.append(lax.slice(x, (0, *starts, 0), (len(x), *ends, channels), (1, *strides, 1)) * weight[tap])
+    return sum(terms[1:], terms[0])
 
 
 def _in_planes(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
