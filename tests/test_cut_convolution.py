@@ -115,9 +115,27 @@ def test_a_gradient_keeps_the_input_and_not_its_pieces(name) -> None:
     assert [row.kept_bytes for row in rows] == [x.nbytes, x.nbytes, 0]  # the sine
 
 
+def test_large_numbers_of_one_group_leave_the_others_alone() -> None:
+    """Between the groups of a part the dense weight is 0, and so is what flows back to it, whatever flows."""
+    name = "sixteen groups in eight parts"
+    x, w, *_ = arrays(name)
+    sizes = np.repeat(np.tile(np.float32([1e-20, 1e20]), 8), 2).reshape(1, 1, 1, -1)
+    backwards = np.repeat(np.tile(np.float32([1e20, 1e-20]), 8), 3).reshape(1, 1, 1, -1)
+    expected = jax.grad(lambda w: jnp.sum(own(name)(x, w)))(w)
+    found = jax.grad(lambda w: jnp.sum(own(name)(x * sizes, w) * backwards))(w)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6 * float(jnp.abs(expected).max()))
+    broken = w.copy()
+    broken[0, 0, 0, 0] = np.inf
+    slope = jax.grad(lambda x: jnp.sum(own(name)(x, broken)))(x)
+    np.testing.assert_array_equal(np.isfinite(slope).all((0, 1, 2)), np.arange(32) != 0)
+
+
 def test_what_is_left_to_xla() -> None:
     x, w, *_ = arrays("depthwise")
     half = jnp.asarray(x, jnp.bfloat16)
+    assert not is_cut(
+        partial(F.conv2d, groups=17), np.ones((2, 3, 3, 34), np.float32), np.ones((1, 1, 2, 17), np.float32)
+    )
     assert not is_cut(partial(F.conv2d, groups=6), half, w)
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
     with jax.set_mesh(mesh):

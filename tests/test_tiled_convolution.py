@@ -11,7 +11,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from jseq import functional as F
-from jseq.functional import conv_forms, winograd
+from jseq.functional import conv_forms, tiled, winograd
 from jseq.functional.tiled import conv_tiled
 
 ONE = ((1, 1), (1, 1))
@@ -36,7 +36,9 @@ def close(found, function, *arrays, tolerance=3e-6) -> None:
 @pytest.fixture
 def small_parts(monkeypatch):
     """Loops over parts of a batch that would be one otherwise."""
+    jax.clear_caches()
     monkeypatch.setattr(winograd, "AT_ONCE", 40)
+    yield
     jax.clear_caches()
 
 
@@ -106,6 +108,30 @@ def test_vmap_gives_what_a_loop_gives(small_parts, axes) -> None:
     close(members(conv_tiled, x, w), partial(members, direct), x, w)
 
 
+@pytest.mark.parametrize("shape", [(0, 6, 6, 3), (2, 0, 6, 3), (2, 6, 0, 3), (2, 6, 6, 0)])
+def test_empty_arrays(shape) -> None:
+    """As XLA's own: zeros of the right shape, in gradients and under vmap as well."""
+    x, padding = jnp.zeros(shape), ((2, 2), (1, 3))
+    w = jnp.ones((3, 3, shape[-1], 4))
+    for conv in (conv_tiled, direct):
+        y, pull = jax.vjp(partial(conv, padding=padding), x, w)
+        mapped = jax.vmap(jax.vjp, (None, 0, None))(partial(conv, padding=padding), jnp.ones((0, *shape)), w)[0]
+        assert y.shape == (shape[0], shape[1] + 2, shape[2] + 2, 4) and mapped.shape == (0, *y.shape) and not y.any()
+        assert [a.shape for a in pull(y)] == [x.shape, w.shape] and not any(a.any() for a in pull(y))
+
+
+def test_mapped_weights_compile_once() -> None:
+    x, ws = normal(2, 6, 6, 3), normal(5, 3, 3, 3, 4)
+
+    def conv(w):
+        return jax.vmap(lambda w: conv_tiled(x, w, ONE))(w)
+
+    conv(ws)
+    compiled = tiled._one_by_one._cache_size()
+    conv(ws)
+    assert tiled._one_by_one._cache_size() == compiled > 0
+
+
 def test_images_that_vmap_maps_join_the_batch() -> None:
     """In place of a loop over them, or of larger parts."""
     x, w = normal(5, 2, 6, 6, 3), normal(3, 3, 3, 4)
@@ -173,20 +199,21 @@ def test_other_platforms_compile_xlas_own_convolution(monkeypatch, platform) -> 
     assert lowered(partial(F.conv2d, padding=1)) == lowered(partial(direct, padding=ONE)) == [3, 0, 0]
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-def test_batches_over_devices(monkeypatch, kind) -> None:
+def gradients(conv, x, w):
+    return jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))(x, w)
+
+
+@pytest.mark.parametrize("placed", [None, AxisType.Auto, AxisType.Explicit])
+def test_batches_over_devices(monkeypatch, placed) -> None:
+    """Where the type of an array names its mesh XLA's own convolution is taken, which does not gather the batch."""
     monkeypatch.setattr(conv_forms, "CORES", 1)
     x, w = normal(4, 8, 8, 64), normal(3, 3, 64, 64) / 24
-    mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,))
-
-    def gradients(conv, x, w):
-        return jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))(x, w)
-
-    split = jax.device_put(x, jax.NamedSharding(mesh, P("data")))
-    found = jax.jit(partial(gradients, partial(F.conv2d, padding=1)))(
-        split, jax.device_put(w, jax.NamedSharding(mesh, P()))
-    )
-    close(found, partial(gradients, partial(direct, padding=ONE)), x, w)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(placed or AxisType.Auto,))
+    places = [jax.NamedSharding(mesh, spec) for spec in (P("data"), P())]
+    step = jax.jit(partial(gradients, partial(F.conv2d, padding=1)), in_shardings=None if placed else places)
+    given = jax.device_put([x, w], places) if placed else (x, w)
+    assert ("conv_tiled" in str(step.trace(*given).jaxpr)) == (placed is None)
+    close(step(*given), partial(gradients, partial(direct, padding=ONE)), x, w)
 
 
 def test_within_shard_map(monkeypatch) -> None:
@@ -198,5 +225,7 @@ def test_within_shard_map(monkeypatch) -> None:
     def gradient(conv, x, w):
         return jax.grad(lambda w: jnp.sum(jnp.sin(conv(x, w))))(w)
 
+    assert takes_tiles(x[:4], w, padding=1)
     mapped = jax.shard_map(partial(F.conv2d, padding=1), mesh=mesh, in_specs=(P("data"), P()), out_specs=P("data"))
+    assert "conv_tiled" not in str(jax.make_jaxpr(partial(gradient, mapped))(x, w))
     close(jax.jit(partial(gradient, mapped))(x, w), partial(gradient, partial(direct, padding=ONE)), x, w)

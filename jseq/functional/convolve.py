@@ -33,7 +33,13 @@ def _form(x: jax.Array, weight: jax.Array, groups: int) -> Callable[..., jax.Arr
         return _by_taps
     if weight.ndim == 5 and taps > 1:
         return _in_planes
-    return _in_parts if groups > 1 else None
+    return _in_parts if groups > 1 and _parts_of(groups) <= 16 else None
+
+
+def _parts_of(groups: int) -> int:
+    """Into how many equal parts to cut them: at most eight, where that is not one."""
+    divisors = [n for n in range(2, groups + 1) if groups % n == 0]
+    return max((n for n in divisors if n <= 8), default=divisors[0])
 
 
 def _by_taps(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
@@ -70,12 +76,12 @@ def _in_planes(x: jax.Array, weight: jax.Array, options: Options, groups: int) -
 
 
 def _in_parts(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
-    """Convolves up to eight parts of the groups, each part by a weight that is 0 between its groups.
+    """Convolves parts of the groups, each by a weight that is 0 between the groups of the part.
 
-    XLA:CPU's gradient of the weight takes seconds where there are many groups.
+    XLA:CPU's gradient of the weight takes seconds where there are many groups. What is not finite in one group reaches
+    the others of its part, where there are more than eight groups.
     """
-    divisors = [n for n in range(2, groups + 1) if groups % n == 0]
-    parts = max((n for n in divisors if n <= 8), default=divisors[0])
+    parts = _parts_of(groups)
     inputs = lax.split(x, (x.shape[-1] // parts,) * parts, x.ndim - 1)
     weights = lax.split(weight, (weight.shape[-1] // parts,) * parts, weight.ndim - 1)
     dense = (_spread(part, groups // parts) for part in weights)
@@ -88,8 +94,9 @@ def _spread(weight: jax.Array, groups: int) -> jax.Array:
         return weight
     *window, inside, outside = weight.shape
     blocks = weight.reshape(*window, inside, groups, outside // groups)
-    own = jnp.eye(groups, dtype=weight.dtype).reshape(*(1,) * len(window), groups, 1, groups, 1)
-    return (jnp.expand_dims(blocks, -4) * own).reshape(*window, groups * inside, outside)
+    own = jnp.eye(groups, dtype=bool).reshape(*(1,) * len(window), groups, 1, groups, 1)
+    dense = jnp.where(own, jnp.expand_dims(blocks, -4), jnp.zeros((), weight.dtype))
+    return dense.reshape(*window, groups * inside, outside)
 
 
 def _padded(x: jax.Array, pairs: tuple[tuple[int, int], ...]) -> jax.Array:

@@ -9,5 +9,5 @@ def split_axes(x: jax.Array) -> tuple[bool, ...]:
 
 
 def on_mesh(x: jax.Array) -> bool:
-    """Whether x lives on a mesh that its type names: of explicit axes, or within `jax.shard_map`."""
+    """Whether x lives on a mesh that its type names: one that it was put on, or that of `jax.shard_map`."""
     return not jax.typeof(x).sharding.mesh.empty

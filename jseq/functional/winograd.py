@@ -35,43 +35,57 @@ def tiles_of(shape: tuple[int, ...], padding: Pairs) -> int:
     return math.prod((size + sum(pair) - 1) // 2 for size, pair in zip(shape[1:3], padding, strict=True))
 
 
+def output_shape(x: tuple[int, ...], weight: tuple[int, ...], padding: Pairs) -> tuple[int, ...]:
+    """The shape of the output, from those of x and the weight."""
+    return (x[0], *(size + sum(pair) - 2 for size, pair in zip(x[1:3], padding, strict=True)), weight[3])
+
+
 def output(x: jax.Array, weight: jax.Array, padding: Pairs) -> jax.Array:
     """Convolves x (batch, height, width, in) by weight (3, 3, in, out)."""
+    n, height, width, channels = shape = output_shape(x.shape, weight.shape, padding)
+    if 0 in (*shape, *x.shape):
+        return jnp.zeros(shape, x.dtype)
     weights = jnp.matmul(jnp.asarray(_WINDOW, x.dtype), weight.reshape(9, -1)).reshape(16, *weight.shape[2:])
 
     def convolved(x: jax.Array) -> jax.Array:
         factors = _factors(x, padding)
         products = jnp.matmul(factors.reshape(16, -1, factors.shape[-1]), weights)
-        y = _summed(products.reshape(*factors.shape[:-1], -1))
-        return y[:, : x.shape[1] + sum(padding[0]) - 2, : x.shape[2] + sum(padding[1]) - 2]
+        return _summed(products.reshape(*factors.shape[:-1], -1))[:, :height, :width]
 
-    parts = _parts(x, padding)
-    y = lax.map(convolved, parts) if len(parts) > 1 else convolved(x)
-    return y.reshape(-1, *y.shape[-3:])
+    count = _count_parts(x, padding)
+    y = lax.map(convolved, _parts(x, count)) if count > 1 else convolved(x)
+    return y.reshape(-1, height, width, channels)[:n]
 
 
 def weight_gradient(x: jax.Array, g: jax.Array, padding: Pairs) -> jax.Array:
     """The gradient of the sum of `g * output(x, weight, padding)` by the weight."""
+    channels = (x.shape[-1], g.shape[-1])
+    if 0 in (*x.shape, *g.shape):
+        return jnp.zeros((3, 3, *channels), x.dtype)
 
     def summed(x: jax.Array, g: jax.Array) -> jax.Array:
         factors, spread = (a.reshape(16, -1, a.shape[-1]) for a in (_factors(x, padding), _spread(g)))
         return jnp.einsum("kti,kto->kio", factors, spread)
 
-    parts = _parts(x, padding)
-    if len(parts) > 1:
-        given = parts, g.reshape(*parts.shape[:2], *g.shape[1:])
-        zeros = jnp.zeros((16, x.shape[-1], g.shape[-1]), x.dtype)
+    count = _count_parts(x, padding)
+    if count > 1:
+        given = _parts(x, count), _parts(g, count)
+        zeros = jnp.zeros((16, *channels), x.dtype)
         total, _ = lax.scan(lambda total, part: (total + summed(*part), None), zeros, given)
     else:
         total = summed(x, g)
-    return jnp.matmul(jnp.asarray(_WINDOW.T, x.dtype), total.reshape(16, -1)).reshape(3, 3, *total.shape[1:])
+    return jnp.matmul(jnp.asarray(_WINDOW.T, x.dtype), total.reshape(16, -1)).reshape(3, 3, *channels)
 
 
-def _parts(x: jax.Array, padding: Pairs) -> jax.Array:
-    """Cuts the batch into equal parts: (parts, images of a part, height, width, channels)."""
-    n, most = len(x), max(AT_ONCE // tiles_of(x.shape, padding), 1)
-    images = next(images for images in range(min(n, most), 0, -1) if n % images == 0)
-    return x.reshape(-1, images, *x.shape[1:])
+def _count_parts(x: jax.Array, padding: Pairs) -> int:
+    return -(-len(x) // max(AT_ONCE // tiles_of(x.shape, padding), 1))
+
+
+def _parts(a: jax.Array, count: int) -> jax.Array:
+    """Cuts a batch into equal parts, images of zeros after it: (parts, images of a part, height, width, channels)."""
+    images = -(-len(a) // count)
+    a = lax.pad(a, jnp.zeros((), a.dtype), [(0, count * images - len(a), 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)])
+    return a.reshape(count, images, *a.shape[1:])
 
 
 def _factors(x: jax.Array, padding: Pairs) -> jax.Array:
