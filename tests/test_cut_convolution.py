@@ -93,14 +93,13 @@ def test_vmap_gives_what_a_loop_gives(name) -> None:
         close(jax.vmap(own(name), axes)(*given), jax.vmap(xlas(name), axes), *given)
 
 
-@pytest.mark.parametrize("platform", ["cuda", "tpu"])
 @pytest.mark.parametrize("name", CASES)
-def test_other_platforms_compile_xlas_own_convolution(name, platform) -> None:
+def test_other_platforms_compile_xlas_own_convolution(name) -> None:
     x, w, *_ = arrays(name)
 
     def lowered(conv):
         gradients = jax.jit(jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1)))
-        text = gradients.trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+        text = gradients.trace(x, w).lower(lowering_platforms=("cuda",)).as_text()
         return [text.count(f"stablehlo.{op}") for op in ("convolution", "dot", "slice", "concatenate", "pad")]
 
     assert lowered(own(name)) == lowered(xlas(name)) and lowered(own(name))[0] == 3

@@ -14,7 +14,7 @@ from jseq import functional as F
 from jseq.functional import conv_forms, tiled, winograd
 from jseq.functional.tiled import conv_tiled
 
-ONE = ((1, 1), (1, 1))
+ONE, NONE = ((1, 1), (1, 1)), ((0, 0), (0, 0))
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -42,9 +42,14 @@ def small_parts(monkeypatch):
     jax.clear_caches()
 
 
-@pytest.mark.parametrize("padding", [ONE, ((0, 0), (0, 0)), ((1, 2), (0, 3)), ((3, 3), (4, 2))])
-@pytest.mark.parametrize("size", [(8, 8), (7, 9), (3, 4)])
-@pytest.mark.parametrize("batch", [1, 6, 7])
+@pytest.mark.parametrize(
+    ("batch", "size", "padding"),
+    [
+        (1, (8, 8), ONE), (6, (7, 9), ONE), (7, (3, 4), ONE), (7, (8, 8), NONE), (1, (3, 4), NONE),
+        (6, (8, 8), ((1, 2), (0, 3))), (7, (7, 9), ((1, 2), (0, 3))), (6, (3, 4), ((3, 3), (4, 2))),
+        (1, (7, 9), ((3, 3), (4, 2))),
+    ],
+)  # fmt: skip
 def test_sums_and_gradients(small_parts, batch, size, padding) -> None:
     x, w = normal(batch, *size, 5), normal(3, 3, 5, 4)
 
