@@ -10,6 +10,7 @@ from jax import lax
 
 import jseq
 from jseq import functional as F
+from jseq.functional import convolve
 
 # Input, weight, groups, stride, padding, dilation.
 CASES = {
@@ -31,6 +32,11 @@ CASES = {
     "three axes, one plane": ((2, 3, 8, 7, 3), (3, 1, 1, 3, 5), 1, 1, 0, 1),
     "three axes, one tap": ((2, 3, 8, 7, 3), (1, 3, 3, 3, 5), 1, 1, ((0, 0), (1, 1), (1, 1)), 1),
 }
+
+
+@pytest.fixture(autouse=True)
+def small_ones_too(monkeypatch):
+    monkeypatch.setattr(convolve, "LEAST", 0)
 
 
 def arrays(name):
@@ -129,8 +135,12 @@ def test_large_numbers_of_one_group_leave_the_others_alone() -> None:
     np.testing.assert_array_equal(np.isfinite(slope).all((0, 1, 2)), np.arange(32) != 0)
 
 
-def test_what_is_left_to_xla() -> None:
+def test_what_is_left_to_xla(monkeypatch) -> None:
     x, w, *_ = arrays("depthwise")
+    monkeypatch.setattr(convolve, "LEAST", 2**16)
+    assert is_cut(partial(F.conv2d, groups=6), np.ones((44, 7, 4, 6), np.float32), w)  # 66528 multiplications
+    assert not is_cut(partial(F.conv2d, groups=6), np.ones((43, 7, 4, 6), np.float32), w)
+    monkeypatch.setattr(convolve, "LEAST", 0)
     half = jnp.asarray(x, jnp.bfloat16)
     assert not is_cut(
         partial(F.conv2d, groups=17), np.ones((2, 3, 3, 34), np.float32), np.ones((1, 1, 2, 17), np.float32)

@@ -12,6 +12,9 @@ from jax import lax
 from jseq.functional.conv_forms import Options, convolve_dense, lax_conv
 from jseq.functional.sharded import on_mesh
 
+# Multiplications from which on a convolution is cut: below, it takes less than 0.1 ms, and pieces longer to compile.
+LEAST = 2**16
+
 
 def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
     """Convolves x (batch, *spatial, channels) in the form that is fast for its shape."""
@@ -27,6 +30,8 @@ def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
 def _form(x: jax.Array, weight: jax.Array, groups: int) -> Callable[..., jax.Array] | None:
     """Finds how to cut a convolution; float32 alone, no symbolic batch (jax.export), and nothing on a mesh."""
     if x.dtype != jnp.float32 or on_mesh(x) or on_mesh(weight) or not all(isinstance(size, int) for size in x.shape):
+        return None
+    if math.prod(x.shape[:-1]) * weight.size < LEAST:
         return None
     taps = math.prod(weight.shape[:-2])
     if 1 < groups == x.shape[-1] and taps <= 64:
