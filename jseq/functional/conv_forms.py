@@ -1,6 +1,7 @@
 """The forms of a convolution of one group: which one XLA compiles to something fast depends on shapes and platform."""
 
 import math
+import os
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +10,6 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from jseq.functional.cores import CORES
 from jseq.functional.linear import linear
 from jseq.functional.sharded import on_mesh
 from jseq.functional.tiled import conv_tiled
@@ -21,10 +21,10 @@ Options = tuple[tuple[int, ...], Pairs, tuple[int, ...]]
 
 # Whether XLA:CPU's convolutions from an odd number of channels to 17 to 32 are the slow ones.
 SLOW_IF_ODD = jax.__version_info__ < (0, 12)
-# Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does. Within a container's
-# quota of time the forms for many cores cost up to a third more than those for one.
+# A container's quota of time is not seen: there the forms for many cores cost up to a third more than those for one.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does.
 IN_ONE_THREAD = jax.__version_info__ < (0, 11) and CORES > 1
-
 
 # "wide": spread, so that XLA gives it to Eigen in place of YNNPACK; "tiles": Winograd's.
 _Form = Literal["plain", "wide", "tiles"]
@@ -36,6 +36,11 @@ class _Forms(NamedTuple):
     output: _Form = "plain"
     input_gradient: _Form = "plain"
     weight_gradient: _Form = "plain"
+
+
+def has_forms(x: jax.Array) -> bool:
+    """Whether there are forms beside XLA's own: for float32 alone, and for no symbolic batch (jax.export)."""
+    return x.dtype == jnp.float32 and all(isinstance(size, int) for size in x.shape)
 
 
 def dimension_numbers(n: int) -> lax.ConvDimensionNumbers:
@@ -61,8 +66,8 @@ def convolve_dense(x: jax.Array, weight: jax.Array, options: Options) -> jax.Arr
 
 
 def _forms(x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
-    """Finds the forms; float32 alone has others than XLA's own, and no symbolic batch (jax.export)."""
-    if x.dtype != jnp.float32 or not all(isinstance(size, int) for size in x.shape):
+    """Finds the forms that are fast."""
+    if not has_forms(x):
         return _Forms()
     return _Forms("tiles", "tiles", "tiles") if _in_tiles(x, weight, options) else _wide(x, weight, options)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jseq.functional.conv_forms import Options, convolve_dense, lax_conv
+from jseq.functional.conv_forms import Options, convolve_dense, has_forms, lax_conv
 from jseq.functional.sharded import on_mesh
 
 # Multiplications from which on a convolution is cut: below, it takes less than 0.1 ms, and pieces longer to compile.
@@ -28,8 +28,8 @@ def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
 
 
 def _form(x: jax.Array, weight: jax.Array, groups: int) -> Callable[..., jax.Array] | None:
-    """Finds how to cut a convolution; float32 alone, no symbolic batch (jax.export), and nothing on a mesh."""
-    if x.dtype != jnp.float32 or on_mesh(x) or on_mesh(weight) or not all(isinstance(size, int) for size in x.shape):
+    """Finds how to cut a convolution, but for what is on a mesh."""
+    if not has_forms(x) or on_mesh(x) or on_mesh(weight):
         return None
     if math.prod(x.shape[:-1]) * weight.size < LEAST:
         return None
@@ -50,7 +50,8 @@ def _parts_of(groups: int) -> int:
 def _by_taps(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
     """Sums the taps of windows of one channel each, which XLA makes one loop of.
 
-    XLA:CPU's own takes 20 to 70 ns an element with its gradients, and 9 us where more channels go out than come in.
+    XLA:CPU's own takes 26 ns an element for windows of 3x3, 60 to 160 with its gradients, and 9 us with them where more
+    channels go out than come in.
     """
     strides, pairs, dilations = options
     n, window, channels = len(strides), weight.shape[: len(strides)], weight.shape[-1]
