@@ -109,7 +109,9 @@ def _summed(products: jax.Array) -> jax.Array:
         a, b, c, d = (part[0] for part in lax.split(products, (1,) * 4))
         return [a + b + c, b - c - d]
 
-    y = jnp.stack([jnp.stack(sums(part), 3) for part in sums(products)], 2)
+    # Apart: as one loop they have four bodies of nine terms, and compile in 0.12 s in place of 0.03.
+    rows = lax.optimization_barrier(jnp.stack(sums(products), 3))
+    y = jnp.stack(sums(rows), 4)
     n, down, _, across, _, channels = y.shape
     return y.reshape(n, 2 * down, 2 * across, channels)
 
