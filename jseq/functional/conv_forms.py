@@ -2,16 +2,17 @@
 
 import math
 import os
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
 from jseq.functional.linear import linear
 from jseq.functional.sharded import on_mesh
+from jseq.functional.terms import Form, Terms, in_terms
 from jseq.functional.tiled import conv_tiled
 from jseq.functional.windows import Pairs
 from jseq.functional.winograd import tiles_of
@@ -26,8 +27,12 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 # Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does.
 IN_ONE_THREAD = jax.__version_info__ < (0, 11) and CORES > 1
 
-# "wide": spread, so that XLA gives it to Eigen in place of YNNPACK; "tiles": Winograd's.
-_Form = Literal["plain", "wide", "tiles"]
+# Multiplications from which on a convolution is cut: below, it takes less than 0.1 ms, and pieces longer to compile.
+LEAST = 2**16
+
+# "wide": spread, so that XLA gives it to Eigen in place of YNNPACK; "tiles": Winograd's; "padded": x is padded before,
+# "whole": with all padding that there can be, and cut.
+_Form = Literal["plain", "wide", "tiles", "padded", "padded wide", "whole"]
 
 
 class _Forms(NamedTuple):
@@ -43,6 +48,11 @@ def has_forms(x: jax.Array) -> bool:
     return x.dtype == jnp.float32 and all(isinstance(size, int) for size in x.shape)
 
 
+def is_large(x: jax.Array, weight: jax.Array) -> bool:
+    """Whether another form than XLA's own is worth its compilation."""
+    return has_forms(x) and math.prod(x.shape[:-1]) * weight.size >= LEAST
+
+
 def dimension_numbers(n: int) -> lax.ConvDimensionNumbers:
     """Returns lax's description of (batch, *spatial, channels) with (*window, in, out)."""
     image = (0, n + 1, *range(1, n + 1))
@@ -51,25 +61,70 @@ def dimension_numbers(n: int) -> lax.ConvDimensionNumbers:
 
 def convolve_dense(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
     """Convolves x (batch, *spatial, channels), all of its channels, in the form that is fast for its shape."""
-    stride, padding, _ = options
-    n, in_channels = len(stride), weight.shape[-2]
-    if weight.shape[:n] == (1,) * n and not any(map(any, padding)) and in_channels >= 4:
-        # A product of matrices: forward in 0.67 to 1.2 of the convolution's time, with gradients in 0.39
-        # to 0.79 (ten shapes, one to three axes); with 3 channels the forward takes 3 times as long.
-        plain = partial(lax_conv, options=options)
-        product = partial(_pointwise, stride=stride)
-        return lax.platform_dependent(x, weight, cpu=product, default=plain)
-    if n != 2:
-        return lax_conv(x, weight, options)
+    n = len(options[0])
+    product = _product(x, weight, options)
+    if product is not None:
+        return lax.platform_dependent(x, weight, cpu=product, default=partial(lax_conv, options=options))
+    whole = partial(_in_fours if n == 2 else lax_conv, options=options)
     forms = _forms(x, weight, options)
-    return _in_fours(x, weight, options) if forms == _Forms() else _conv(x, weight, options, forms)
+    if forms == _Forms():
+        return whole(x, weight)
+    output, by_input, by_weight = (_in_form(form, options) for form in forms)
+    return in_terms(x, weight, Terms(whole if forms.output == "plain" else output, by_input, by_weight))
+
+
+def _product(x: jax.Array, weight: jax.Array, options: Options) -> Form | None:
+    """Finds the product of matrices that a convolution is, if it is one.
+
+    By windows of one place: forward in 0.67 to 1.2 of the convolution's time, with gradients in 0.39 to 0.79 (ten
+    shapes, one to three axes); with 3 channels the forward takes 3 times as long. By one as large as the image: X.
+    """
+    stride, padding, _ = options
+    n = len(stride)
+    if any(map(any, padding)) or weight.shape[-2] < 4:
+        return None
+    if weight.shape[:n] == (1,) * n:
+        return partial(_pointwise, stride=stride)
+    covers = weight.shape[:n] == x.shape[1:-1] and not on_mesh(x) and not on_mesh(weight)
+    return _of_whole_images if covers and is_large(x, weight) else None
+
+
+def weight_term(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
+    """Convolves in the form whose transpose by the weight is fast, for the derivatives of others."""
+    return _in_form(_forms(x, weight, options).weight_gradient, options)(x, weight)
 
 
 def _forms(x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
     """Finds the forms that are fast."""
-    if not has_forms(x):
+    if not has_forms(x) or x.ndim > 4:
         return _Forms()
-    return _Forms("tiles", "tiles", "tiles") if _in_tiles(x, weight, options) else _wide(x, weight, options)
+    if x.ndim == 4 and _in_tiles(x, weight, options):
+        return _Forms("tiles", "tiles", "tiles")
+    forms = _wide(x, weight, options) if x.ndim == 4 else _Forms()
+    return _unexchanged(forms, x, weight, options) if is_large(x, weight) else forms
+
+
+def _unexchanged(forms: _Forms, x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
+    """Pads beforehand where what goes over an image, a window or a gradient, is larger than it.
+
+    XLA:CPU exchanges the two there, and has no quick routine for what comes out: 2 to 8 GFLOP/s in place of 50 to 100.
+    """
+    stride, padding, dilation = options
+    outputs = output_sizes(x.shape[1:-1], weight.shape, stride, padding, dilation)
+    image, window, output = (math.prod(sizes) for sizes in (x.shape[1:-1], weight.shape[:-2], outputs))
+    if window > image > 1:
+        forms = forms._replace(output="padded")
+    if window > output and image > 1:
+        forms = forms._replace(input_gradient="whole")
+    if output > image:
+        forms = forms._replace(weight_gradient="padded wide" if x.ndim == 4 and len(x) >= 16 else "padded")
+    return forms
+
+
+def output_sizes(sizes: Sequence[int], window: Sequence[int], *options: Sequence[Any]) -> list[int]:
+    """How many places the output has along each axis; options are stride, padding and dilation."""
+    each = zip(sizes, window, *options, strict=False)
+    return [(size + low + high - d * (k - 1) - 1) // s + 1 for size, k, s, (low, high), d in each]
 
 
 def _in_tiles(x: jax.Array, weight: jax.Array, options: Options) -> bool:
@@ -151,35 +206,54 @@ def _pointwise(x: jax.Array, weight: jax.Array, stride: tuple[int, ...]) -> jax.
     return linear(kept, weight.reshape(weight.shape[-2:]))
 
 
-def _in_form(x: jax.Array, weight: jax.Array, options: Options, form: _Form) -> jax.Array:
-    plain = partial(lax_conv, options=options)
-    if form == "plain":
-        return plain(x, weight)
-    fast = partial(plain, wide=2) if form == "wide" else partial(conv_tiled, padding=options[1])
-    return lax.platform_dependent(x, weight, cpu=fast, default=plain)
+def _of_whole_images(x: jax.Array, weight: jax.Array) -> jax.Array:
+    y = linear(x.reshape(len(x), -1), weight.reshape(-1, weight.shape[-1]))
+    return y.reshape(len(x), *(1,) * (x.ndim - 2), -1)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def _conv(x: jax.Array, weight: jax.Array, options: Options, forms: _Forms) -> jax.Array:
-    return _in_fours(x, weight, options) if forms.output == "plain" else _in_form(x, weight, options, forms.output)
-
-
-def _conv_jvp(
-    options: Options, forms: _Forms, primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]
-) -> tuple[jax.Array, jax.Array]:
-    """Is the product rule, each term in its own form, for its transpose.
+def _in_form(form: _Form, options: Options) -> Form:
+    """The form of an output, or of a term of the product rule, whose transpose is a gradient.
 
     The transpose of a plain convolution by the weight has the channels as batch, which XLA:CPU gives to YNNPACK; with
     the width of both operands and the stride doubled it goes to Eigen, which is faster there.
     """
-    (x, weight), (dx, dw) = primals, tangents
-    terms: list[jax.Array] = []
-    if not isinstance(dx, SymbolicZero):
-        terms.append(_in_form(dx, weight, options, forms.input_gradient))
-    if not isinstance(dw, SymbolicZero):
-        terms.append(_in_form(x, dw, options, forms.weight_gradient))
-    y = _conv(x, weight, options, forms)
-    return y, sum(terms[1:], terms[0]) if terms else jnp.zeros_like(y)
+    plain = partial(lax_conv, options=options)
+    if form == "plain":
+        return plain
+    if form == "tiles":
+        fast = partial(conv_tiled, padding=options[1])
+    elif form == "wide":
+        fast = partial(plain, wide=2)
+    elif form == "whole":
+        fast = partial(_cut_from_whole, options=options)
+    else:  # checkpointed, so that x is what a gradient keeps
+        fast = jax.checkpoint(partial(_padded_first, options=options, wide=2 if form == "padded wide" else 1))
+
+    def chosen(x: jax.Array, weight: jax.Array) -> jax.Array:
+        return lax.platform_dependent(x, weight, cpu=fast, default=plain)
+
+    return chosen
 
 
-_conv.defjvp(_conv_jvp, symbolic_zeros=True)
+def _padded_first(x: jax.Array, weight: jax.Array, options: Options, wide: int) -> jax.Array:
+    stride, padding, dilation = options
+    x = lax.optimization_barrier(pad_image(x, padding))  # or XLA takes the padding back
+    return lax_conv(x, weight, (stride, ((0, 0),) * len(stride), dilation), wide=wide)
+
+
+def _cut_from_whole(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
+    """Cuts the output from that of all places where a window meets x: the transpose by x then pads what it is given."""
+    strides, padding, dilations = options
+    n = len(strides)
+    spans = [d * (k - 1) for d, k in zip(dilations, weight.shape, strict=False)]
+    y = lax.optimization_barrier(lax_conv(x, weight, ((1,) * n, tuple((span, span) for span in spans), dilations)))
+    firsts = [span - low for span, (low, _) in zip(spans, padding, strict=True)]
+    counts = output_sizes(x.shape[1:-1], weight.shape, *options)
+    each = zip(firsts, counts, strides, y.shape[1:-1], strict=True)
+    y = pad_image(y, tuple((-first, first + s * (count - 1) + 1 - size) for first, count, s, size in each))
+    return lax.slice(y, (0,) * y.ndim, y.shape, (1, *strides, 1))
+
+
+def pad_image(x: jax.Array, padding: Pairs) -> jax.Array:
+    """Pads the spatial axes by zeros; by less than nothing, cuts them."""
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)])

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import jax
-from jax import lax
 
 from jseq.errors import OptionError, ShapeError, describe, expect_float
-from jseq.functional.conv_forms import dimension_numbers
 from jseq.functional.convolution import add_bias, flatten_batch
+from jseq.functional.transposed import convolve_transposed
 from jseq.functional.windows import check_groups, expect_spatial, expect_window, per_axis
 
 
@@ -55,16 +54,7 @@ def conv_transpose(
     spans = [d * (k - 1) for k, d in zip(weight.shape[:n], dilations, strict=True)]
     pairs = [(span - p, span - p + extra) for span, p, extra in zip(spans, pads, extras, strict=True)]
     _check_output(x, spans, strides, pairs)
-    y = lax.conv_general_dilated(
-        flatten_batch(x, n),
-        lax.rev(weight.astype(x.dtype), tuple(range(n))),
-        window_strides=(1,) * n,
-        padding=pairs,
-        lhs_dilation=strides,
-        rhs_dilation=dilations,
-        dimension_numbers=dimension_numbers(n),
-        feature_group_count=groups,
-    )
+    y = convolve_transposed(flatten_batch(x, n), weight.astype(x.dtype), (strides, tuple(pairs), dilations), groups)
     return add_bias(y, bias).reshape(*x.shape[: -1 - n], *y.shape[1:])
 
 

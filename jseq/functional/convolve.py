@@ -9,16 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jseq.functional.conv_forms import Options, convolve_dense, has_forms, lax_conv
+from jseq.functional.conv_forms import Options, convolve_dense, is_large, lax_conv, output_sizes, pad_image
 from jseq.functional.sharded import on_mesh
-
-# Multiplications from which on a convolution is cut: below, it takes less than 0.1 ms, and pieces longer to compile.
-LEAST = 2**16
 
 
 def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
     """Convolves x (batch, *spatial, channels) in the form that is fast for its shape."""
-    form = _form(x, weight, groups)
+    form = _form(x, weight, options, groups)
     plain = partial(lax_conv, options=options, groups=groups)
     if form is None:
         return convolve_dense(x, weight, options) if groups == 1 else plain(x, weight)
@@ -27,18 +24,36 @@ def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
     return lax.platform_dependent(x, weight, cpu=cut, default=plain)
 
 
-def _form(x: jax.Array, weight: jax.Array, groups: int) -> Callable[..., jax.Array] | None:
+def _form(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> Callable[..., jax.Array] | None:
     """Finds how to cut a convolution, but for what is on a mesh."""
-    if not has_forms(x) or on_mesh(x) or on_mesh(weight):
+    if not is_large(x, weight) or on_mesh(x) or on_mesh(weight):
         return None
-    if math.prod(x.shape[:-1]) * weight.size < LEAST:
-        return None
+    if _met_taps(x, weight, options) != [(0, k) for k in weight.shape[:-2]]:
+        return _by_met_taps
     taps = math.prod(weight.shape[:-2])
     if 1 < groups == x.shape[-1] and taps <= 64:
         return _by_taps
     if weight.ndim == 5 and taps > 1:
         return _in_planes
     return _in_parts if groups > 1 and _parts_of(groups) <= 16 else None
+
+
+def _met_taps(x: jax.Array, weight: jax.Array, options: Options) -> list[tuple[int, int]]:
+    """From which tap to which more than padding is met, along each axis: one of nine where the image is one place."""
+    outputs, found = output_sizes(x.shape[1:-1], weight.shape, *options), list[tuple[int, int]]()
+    for size, count, k, s, (low, _), d in zip(x.shape[1:-1], outputs, weight.shape, *options, strict=False):
+        first, last = max(-((s * (count - 1) - low) // d), 0), min((low + size - 1) // d, k - 1)
+        found.append((first, last + 1) if first <= last else (0, k))
+    return found
+
+
+def _by_met_taps(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
+    strides, padding, dilations = options
+    met = _met_taps(x, weight, options)
+    starts, ends = zip(*met, (0, weight.shape[-2]), (0, weight.shape[-1]), strict=True)
+    each = zip(padding, dilations, met, weight.shape, strict=False)
+    left = tuple((low - d * first, high - d * (k - end)) for (low, high), d, (first, end), k in each)
+    return convolve(x, lax.slice(weight, starts, ends), (strides, left, dilations), groups)
 
 
 def _parts_of(groups: int) -> int:
@@ -55,7 +70,7 @@ def _by_taps(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
     """
     strides, pairs, dilations = options
     n, window, channels = len(strides), weight.shape[: len(strides)], weight.shape[-1]
-    x = _padded(jnp.repeat(x, channels // groups, -1), pairs)
+    x = pad_image(jnp.repeat(x, channels // groups, -1), pairs)
     shape = zip(x.shape[1:-1], window, strides, dilations, strict=True)
     sizes = [(size - dilation * (k - 1) - 1) // stride + 1 for size, k, stride, dilation in shape]
     weight = weight.reshape(*window, *(1,) * (n + 1), channels)
@@ -71,7 +86,7 @@ def _in_planes(x: jax.Array, weight: jax.Array, options: Options, groups: int) -
     """Sums convolutions over the last two of three axes, one for each tap along the first."""
     (stride, *strides), (pair, *pairs), (dilation, *dilations) = options
     n, _, *plane = x.shape
-    x = _padded(x, (pair, (0, 0), (0, 0)))
+    x = pad_image(x, (pair, (0, 0), (0, 0)))
     places = (x.shape[1] - dilation * (len(weight) - 1) - 1) // stride + 1
     terms: list[jax.Array] = []
     for start, window in zip(range(0, dilation * len(weight), dilation), weight, strict=True):
@@ -103,7 +118,3 @@ def _spread(weight: jax.Array, groups: int) -> jax.Array:
     own = jnp.eye(groups, dtype=bool).reshape(*(1,) * len(window), groups, 1, groups, 1)
     dense = jnp.where(own, jnp.expand_dims(blocks, -4), jnp.zeros((), weight.dtype))
     return dense.reshape(*window, groups * inside, outside)
-
-
-def _padded(x: jax.Array, pairs: tuple[tuple[int, int], ...]) -> jax.Array:
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)])

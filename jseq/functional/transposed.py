@@ -1,0 +1,107 @@
+"""Transposed convolutions, in the forms that XLA:CPU is quick at."""
+
+import itertools
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jseq.functional.conv_forms import Options, dimension_numbers, is_large, pad_image, weight_term
+from jseq.functional.convolve import convolve
+from jseq.functional.sharded import on_mesh
+from jseq.functional.terms import Terms, in_terms
+
+_Conv = Callable[..., jax.Array]
+
+
+def convolve_transposed(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
+    """Adds a window for each input place, `stride` apart, in the form that is fast for its shape.
+
+    Its options are those of the convolution that does so where zeros lie between the places of x: the padding is that
+    of x with its zeros.
+    """
+    strides, pairs, dilations = options
+    n, spans = len(strides), _spans(weight, options)
+    plain = partial(_lax_transposed, options=options, groups=groups)
+    # The window of a place that has no neighbour meets none, whatever the stride.
+    places = zip(x.shape[1:-1], spans, strides, strict=True)
+    strides = tuple(span + 1 if size == 1 else s for size, span, s in places)
+    weight = lax.rev(weight, tuple(range(n)))
+    if set(strides) == {1}:
+        return convolve(x, weight, options, groups)
+    if not is_large(x, weight) or on_mesh(x) or on_mesh(weight):
+        return plain(x, weight)
+
+    def cut(x: jax.Array, weight: jax.Array, conv: _Conv) -> jax.Array:
+        phases = partial(_by_phases, conv=conv, options=(strides, pairs, dilations), groups=groups)
+        # Checkpointed, so that x is what a gradient keeps.
+        return lax.platform_dependent(x, weight, cpu=jax.checkpoint(phases), default=plain)
+
+    whole = partial(cut, conv=partial(convolve, groups=groups))
+    if groups > 1 or n == 3 or all(span < s for span, s in zip(spans, strides, strict=True)):
+        return whole(x, weight)
+    exchanged = math.prod(weight.shape[:n]) > math.prod(x.shape[1:-1])  # by XLA: see conv_forms.py
+    return in_terms(x, weight, Terms(whole if exchanged else plain, plain, partial(cut, conv=weight_term)))
+
+
+def _spans(weight: jax.Array, options: Options) -> list[int]:
+    """How far the last tap of a window is from the first, along each axis."""
+    return [d * (k - 1) for d, k in zip(options[2], weight.shape, strict=False)]
+
+
+def _lax_transposed(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
+    """Convolves x with zeros between its places by the reversed window."""
+    strides, pairs, dilations = options
+    n = len(strides)
+    return lax.conv_general_dilated(
+        x,
+        weight,
+        window_strides=(1,) * n,
+        padding=pairs,
+        lhs_dilation=strides,
+        rhs_dilation=dilations,
+        dimension_numbers=dimension_numbers(n),
+        feature_group_count=groups,
+    )
+
+
+def _by_phases(x: jax.Array, weight: jax.Array, conv: _Conv, options: Options, groups: int) -> jax.Array:
+    """Convolves x once for all phases of the output, and lays them side by side.
+
+    The places `stride q + r` of the output, of phase r, sum the taps r, r + stride, and so on: a convolution of x by
+    those, without zeros. Where windows do not overlap it is a product of matrices.
+    """
+    strides, pairs, _ = options
+    n, sizes, spans = len(strides), x.shape[1:-1], _spans(weight, options)
+    taps = [span // s + 1 for span, s in zip(spans, strides, strict=True)]
+    inside = ((1,) * n, tuple((t - 1, t - 1) for t in taps), (1,) * n)
+    y = conv(x, _phases(weight, spans, taps, options, groups), options=inside)
+    batch, *counts, _ = y.shape
+    y = y.reshape(batch, *counts, groups, *strides, -1)
+    in_order = itertools.chain(*((1 + axis, n + 2 + axis) for axis in range(n)))
+    y = y.transpose(0, *in_order, n + 1, 2 * n + 2)
+    y = y.reshape(batch, *(count * s for count, s in zip(counts, strides, strict=True)), weight.shape[-1])
+    firsts = [span - low for span, (low, _) in zip(spans, pairs, strict=True)]
+    outputs = [
+        (size - 1) * s + 1 + low + high - span
+        for size, s, span, (low, high) in zip(sizes, strides, spans, pairs, strict=True)
+    ]
+    widths = zip(firsts, outputs, y.shape[1:-1], strict=True)
+    return pad_image(y, tuple((-first, first + output - size) for first, output, size in widths))
+
+
+def _phases(weight: jax.Array, spans: list[int], taps: list[int], options: Options, groups: int) -> jax.Array:
+    """The weight by which x is convolved, (*taps, in, groups * phases * out / groups), from the reversed one."""
+    strides, _, dilations = options
+    n = len(strides)
+    widths = [(t * s - 1 - span, 0, d - 1) for t, s, span, d in zip(taps, strides, spans, dilations, strict=True)]
+    weight = lax.pad(weight, jnp.zeros((), weight.dtype), [*widths, (0, 0, 0), (0, 0, 0)])
+    *_, inside, outside = weight.shape
+    in_pairs = itertools.chain(*zip(taps, strides, strict=True))
+    weight = weight.reshape(*in_pairs, inside, groups, outside // groups)
+    weight = lax.rev(weight, range(1, 2 * n, 2))
+    weight = weight.transpose(*range(0, 2 * n, 2), 2 * n, 2 * n + 1, *range(1, 2 * n, 2), 2 * n + 2)
+    return weight.reshape(*taps, inside, outside * math.prod(strides))
