@@ -101,14 +101,30 @@ def attention(times: int) -> list[Kernel]:
 
 def convolution(times: int) -> list[Kernel]:
     def against(
-        name: str, x: tuple[int, ...], weight: tuple[int, ...], goal: float, padding: int, groups: int = 1
+        name: str,
+        x: tuple[int, ...],
+        weight: tuple[int, ...],
+        goal: float,
+        padding: int,
+        groups: int = 1,
+        stride: int = 1,
     ) -> Kernel:
         return Kernel(
             f"conv {name}",
             goal,
             ((x[0] * times, *x[1:]), weight),
-            lambda x, w: naive.conv(x, w, padding, groups),
-            lambda x, w: (F.conv2d if w.ndim == 4 else F.conv3d)(x, w, padding=padding, groups=groups),
+            lambda x, w: naive.conv(x, w, padding, groups, stride),
+            lambda x, w: (F.conv2d if w.ndim == 4 else F.conv3d)(x, w, None, stride, padding, groups=groups),
+        )
+
+    def transposed(name: str, x: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> Kernel:
+        conv = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}[len(x)]
+        return Kernel(
+            f"conv transposed, {name}",
+            1.0,
+            ((x[0] * times, *x[1:]), weight),
+            lambda x, w: naive.conv_transpose(x, w, stride, padding),
+            lambda x, w: conv(x, w, None, stride, padding),
         )
 
     return [
@@ -122,6 +138,15 @@ def convolution(times: int) -> list[Kernel]:
         against("7x7 depthwise, 384", (4, 14, 14, 384), (7, 7, 1, 384), 1.0, 3, 384),
         against("3x3, 64 in 8 groups", (4, 14, 14, 64), (3, 3, 8, 64), 1.0, 1, 8),
         against("3x3x3, 32 to 64", (4, 16, 16, 16, 32), (3, 3, 3, 32, 64), 1.0, 1),
+        against("3x3 of stride 2 on 4x4, 256 to 256", (64, 4, 4, 256), (3, 3, 256, 256), 1.0, 1, stride=2),
+        against("4x4 on 4x4, 256 to 100", (64, 4, 4, 256), (4, 4, 256, 100), 1.0, 0),
+        against("5x5 on 4x4, 128 to 128", (32, 4, 4, 128), (5, 5, 128, 128), 1.0, 2),
+        against("2x2 padded, 64 to 128", (32, 16, 16, 64), (2, 2, 64, 128), 1.0, 1),
+        transposed("2x2 of stride 2, 128 to 64", (16, 16, 16, 128), (2, 2, 128, 64), 2, 0),
+        transposed("4x4 of stride 2, 256 to 128", (32, 8, 8, 256), (4, 4, 256, 128), 2, 1),
+        transposed("3x3, 64 to 64", (16, 16, 16, 64), (3, 3, 64, 64), 1, 1),
+        transposed("16 of stride 8, 128 to 64", (16, 64, 128), (16, 128, 64), 8, 4),
+        transposed("2x2x2 of stride 2, 32 to 16", (4, 8, 8, 8, 32), (2, 2, 2, 32, 16), 2, 0),
     ]
 
 

@@ -62,15 +62,30 @@ def causal_attention(q: Array, k: Array, v: Array) -> Array:
     return jnp.einsum("bhts,bshd->bthd", jax.nn.softmax(jnp.where(seen, scores, -jnp.inf)), v)
 
 
-def conv(x: Array, weight: Array, padding: int = 0, groups: int = 1) -> Array:
+def conv(x: Array, weight: Array, padding: int = 0, groups: int = 1, stride: int = 1) -> Array:
+    n = x.ndim - 2
     return lax.conv_general_dilated(
         x,
         weight,
-        (1,) * (x.ndim - 2),
-        [(padding, padding)] * (x.ndim - 2),
-        dimension_numbers=("NHWC", "HWIO", "NHWC") if x.ndim == 4 else ("NDHWC", "DHWIO", "NDHWC"),
+        (stride,) * n,
+        [(padding, padding)] * n,
+        dimension_numbers=_numbers(n),
         feature_group_count=groups,
     )
+
+
+def conv_transpose(x: Array, weight: Array, stride: int, padding: int) -> Array:
+    n = x.ndim - 2
+    pairs = [(k - 1 - padding, k - 1 - padding) for k in weight.shape[:n]]
+    flipped = weight[(slice(None, None, -1),) * n]
+    return lax.conv_general_dilated(
+        x, flipped, (1,) * n, pairs, lhs_dilation=(stride,) * n, dimension_numbers=_numbers(n)
+    )
+
+
+def _numbers(n: int) -> tuple[str, str, str]:
+    spatial = "DHW"[3 - n :]
+    return f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"
 
 
 def lstm(x: Array, ih: Array, hh: Array, bias: Array) -> Array:
