@@ -24,7 +24,7 @@ CACHED = JAX_COMPILATION_CACHE_DIR="$(JAX_COMPILATION_CACHE_DIR)" \
 PYTEST = quicker=$$( (XLA_FLAGS=$(QUICKER) $(BIN)/python -c "import jax; jax.devices()" && echo $(QUICKER)) 2>/dev/null ); \
 	$(CACHED) XLA_FLAGS="$(QUICK) $$quicker $(XLA_FLAGS)" $(BIN)/python -m pytest -q -n $(WORKERS)
 
-.PHONY: help demo test lint types format docs parity bench clean
+.PHONY: help demo test slow lint types format docs parity bench clean
 .DEFAULT_GOAL := help
 
 help:  ## lists the targets
@@ -35,6 +35,9 @@ demo: $(VENV)/.installed-examples  ## trains a network on handwritten digits and
 
 test: $(VENV)/.installed-test  ## runs the everyday test suite (no torch needed)
 	$(PYTEST) --dist loadgroup $(PYTEST_ARGS)
+
+slow: $(VENV)/.installed-test  ## runs the tests that the everyday suite leaves out
+	$(PYTEST) --dist loadgroup -m slow $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff: rules and formatting
 	$(BIN)/ruff check .

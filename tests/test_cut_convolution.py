@@ -86,7 +86,14 @@ def is_cut(function, *arrays) -> bool:
     return "branches_platforms=(('cpu',), None)" in str(jax.make_jaxpr(function)(*arrays))
 
 
-@pytest.mark.parametrize("name", CASES)
+EVERYDAY = ("depthwise, strided", "sixteen groups in eight parts", "three axes, strided", "a window of the image",
+            "an image smaller than its window", "an output smaller than the window",
+            "an output larger than the image, many", "taps that meet nothing")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in EVERYDAY else pytest.mark.slow) for name in CASES]
+)
 def test_values_and_derivatives(name) -> None:
     """Of first and second order, in forward and in reverse mode."""
     x, w, dx, dw = arrays(name)

@@ -18,6 +18,7 @@ QUICK = ("architectures", "digits_cnn", "digits_mlp")
 each_example = pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_the_example_runs(name: str, tmp_path: Path) -> None:
     script = ROOT / "examples" / f"{name}.py"

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+import pytest
 
 import jseq
 from tests import parity
@@ -13,6 +14,7 @@ from tests.initial import DRAWS, differences, moments
 stored = functools.cache(parity.stored)
 
 
+@pytest.mark.slow
 def test_initial_values_follow_torchs_distribution(case):
     if not (case.torch and case.init):
         return

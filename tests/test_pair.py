@@ -67,6 +67,7 @@ def test_init_runs_under_jit_and_eval_shape_and_needs_only_shapes(case):
     chex.assert_trees_all_equal_shapes_and_dtypes(jax.eval_shape(compiled, jax.random.key(0)), tuple(eager))
 
 
+@pytest.mark.slow
 def test_no_tracer_leaks(case):
     run, params, x = apply_of(case, train=case.trains)
     with jax.checking_leaks():

@@ -10,7 +10,7 @@ import jseq
 from jseq.errors import DtypeError, LayerError, OptionError, ParamsError, ShapeError
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (3, 7, 4))
+X = jnp.asarray(np.random.default_rng(1).normal(size=(3, 7, 4)), jnp.float32)
 LENGTHS = jnp.array([7, 2, 4])
 
 
@@ -184,7 +184,7 @@ ATTENTION = [
     jseq.grouped_query_attention(8, 4, 4, rotary=False),
     jseq.grouped_query_attention(8, 2, 2, interleaved=True, base=100.0),
 ]
-WIDE = jax.random.normal(jax.random.key(2), (2, 12, 8))
+WIDE = jnp.asarray(np.random.default_rng(2).normal(size=(2, 12, 8)), jnp.float32)
 
 
 @pytest.mark.parametrize("sizes", [[12], [1] * 12, [5, 1, 1, 3, 2]], ids=str)

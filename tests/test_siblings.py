@@ -36,6 +36,7 @@ def draws(model, *x) -> int:
     return count(jax.make_jaxpr(lambda key: jseq.with_state(model).init(key, *x))(KEY).jaxpr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "raw"])
 @pytest.mark.parametrize("name", MODELS)
 def test_the_values_are_those_drawn_one_by_one(name, impl) -> None:

@@ -79,7 +79,13 @@ def gradients(conv):
     return jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))
 
 
-@pytest.mark.parametrize("name", CASES)
+EVERYDAY = ("windows apart", "5x3 of strides 3 and 1", "many images", "one axis, of stride 8", "one place, padded",
+            "three groups", "three axes")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in EVERYDAY else pytest.mark.slow) for name in CASES]
+)
 def test_values_and_derivatives(name) -> None:
     """Of first and second order, in forward and in reverse mode."""
 
@@ -93,7 +99,7 @@ def test_values_and_derivatives(name) -> None:
     close(jax.jit(partial(orders, own(name)))(*given), partial(orders, xlas(name)), *given)
 
 
-@pytest.mark.parametrize("name", ["windows apart", "4x4 of stride 2", "one place", "three groups", "three axes"])
+@pytest.mark.parametrize("name", ["windows apart", "4x4 of stride 2"])
 def test_vmap_gives_what_a_loop_gives(name) -> None:
     x, w, dx, dw = arrays(name)
     xs, ws = np.stack([x, dx]), np.stack([w, dw])

@@ -77,7 +77,8 @@ def _product(x: jax.Array, weight: jax.Array, options: Options) -> Form | None:
     """Finds the product of matrices that a convolution is, if it is one.
 
     By windows of one place: forward in 0.67 to 1.2 of the convolution's time, with gradients in 0.39 to 0.79 (ten
-    shapes, one to three axes); with 3 channels the forward takes 3 times as long. By one as large as the image: X.
+    shapes, one to three axes); with 3 channels the forward takes 3 times as long. By one as large as the image:
+    forward in 0.3 to 1.1 of the time, the gradients in 0.07 to 0.3 (six shapes, one and two threads).
     """
     stride, padding, _ = options
     n = len(stride)
