@@ -11,6 +11,7 @@ from jax import lax
 import jseq
 from jseq import functional as F
 from jseq.functional import conv_forms
+from tests.in_float64 import close, gradients, orders
 
 # Input, weight, groups, stride, padding, dilation.
 CASES = {
@@ -75,13 +76,6 @@ def xlas(name):
     )  # fmt: skip
 
 
-def close(found, function, *arrays) -> None:
-    with jax.enable_x64(True):
-        expected = function(*(jnp.asarray(a, jnp.float64) for a in arrays))
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, atol=5e-6 * np.abs(b).max(), rtol=0)
-
-
 def is_cut(function, *arrays) -> bool:
     return "branches_platforms=(('cpu',), None)" in str(jax.make_jaxpr(function)(*arrays))
 
@@ -99,13 +93,7 @@ def test_values_and_derivatives(name) -> None:
     x, w, dx, dw = arrays(name)
     scale = np.float32(np.prod(w.shape[:-1])) ** -0.5  # sines of large sums would show their roundings
 
-    def orders(conv, x, w, dx, dw):
-        def tangent(x, w):
-            return jax.jvp(lambda x, w: jnp.sin(conv(x, w)), (x, w), (dx, dw))[1]
-
-        return conv(x, w), tangent(x, w), jax.grad(lambda x, w: jnp.sum(tangent(x, w) ** 2), (0, 1))(x, w)
-
-    assert is_cut(jax.grad(lambda x, w: jnp.sum(own(name)(x, w)), (0, 1)), x, w)
+    assert is_cut(gradients(own(name)), x, w)
     scaled = (x, w * scale, dx, dw * scale)
     close(jax.jit(partial(orders, own(name)))(*scaled), partial(orders, xlas(name)), *scaled)
 
@@ -128,8 +116,7 @@ def test_xla_exchanges_no_operands(name) -> None:
     x, w, *_ = arrays(name)
 
     def backwards(conv) -> bool:
-        gradients = jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))
-        return "rhs_reversal" in jax.jit(gradients).lower(x, w).compile().as_text()
+        return "rhs_reversal" in jax.jit(gradients(conv)).lower(x, w).compile().as_text()
 
     assert backwards(xlas(name)) and not backwards(own(name))
 
@@ -139,8 +126,7 @@ def test_other_platforms_compile_xlas_own_convolution(name) -> None:
     x, w, *_ = arrays(name)
 
     def lowered(conv):
-        gradients = jax.jit(jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1)))
-        text = gradients.trace(x, w).lower(lowering_platforms=("cuda",)).as_text()
+        text = jax.jit(gradients(conv)).trace(x, w).lower(lowering_platforms=("cuda",)).as_text()
         return [text.count(f"stablehlo.{op}") for op in ("convolution", "dot", "slice", "concatenate", "pad")]
 
     assert lowered(own(name)) == lowered(xlas(name)) and lowered(own(name))[0] == 3

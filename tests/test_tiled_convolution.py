@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jseq import functional as F
 from jseq.functional import conv_forms, tiled, winograd
 from jseq.functional.tiled import conv_tiled
+from tests import in_float64
 
 ONE, NONE = ((1, 1), (1, 1)), ((0, 0), (0, 0))
 
@@ -21,16 +22,11 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+close = partial(in_float64.close, tolerance=3e-6)
+
+
 def direct(x, weight, padding):
     return lax.conv_general_dilated(x, weight, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def close(found, function, *arrays, tolerance=3e-6) -> None:
-    """Holds a tree against what a function of XLA's own convolution gives in float64."""
-    with jax.enable_x64(True):
-        expected = function(*(jnp.asarray(a, jnp.float64) for a in arrays))
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max(), rtol=0)
 
 
 @pytest.fixture

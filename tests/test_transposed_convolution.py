@@ -11,6 +11,7 @@ from jax import lax
 import jseq
 from jseq import functional as F
 from jseq.functional import conv_forms
+from tests.in_float64 import close, gradients, orders
 
 # Input, weight, groups, stride, padding, output padding, dilation.
 CASES = {
@@ -68,17 +69,6 @@ def xlas(name):
     )  # fmt: skip
 
 
-def close(found, function, *arrays) -> None:
-    with jax.enable_x64(True):
-        expected = function(*(jnp.asarray(a, jnp.float64) for a in arrays))
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, atol=5e-6 * np.abs(b).max(), rtol=0)
-
-
-def gradients(conv):
-    return jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))
-
-
 EVERYDAY = ("windows apart", "5x3 of strides 3 and 1", "many images", "one axis, of stride 8", "one place, padded",
             "three groups", "three axes")  # fmt: skip
 
@@ -88,13 +78,6 @@ EVERYDAY = ("windows apart", "5x3 of strides 3 and 1", "many images", "one axis,
 )
 def test_values_and_derivatives(name) -> None:
     """Of first and second order, in forward and in reverse mode."""
-
-    def orders(conv, x, w, dx, dw):
-        def tangent(x, w):
-            return jax.jvp(lambda x, w: jnp.sin(conv(x, w)), (x, w), (dx, dw))[1]
-
-        return conv(x, w), tangent(x, w), jax.grad(lambda x, w: jnp.sum(tangent(x, w) ** 2), (0, 1))(x, w)
-
     given = arrays(name)
     close(jax.jit(partial(orders, own(name)))(*given), partial(orders, xlas(name)), *given)
 
