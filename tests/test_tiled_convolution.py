@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jseq import functional as F
 from jseq.functional import conv_forms, tiled, winograd
 from jseq.functional.tiled import conv_tiled
-from tests import in_float64
+from tests import convolutions
 
 ONE, NONE = ((1, 1), (1, 1)), ((0, 0), (0, 0))
 
@@ -22,7 +22,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-close = partial(in_float64.close, tolerance=3e-6)
+close = partial(convolutions.close, tolerance=3e-6)
 
 
 def direct(x, weight, padding):

@@ -11,7 +11,7 @@ from jax import lax
 import jseq
 from jseq import functional as F
 from jseq.functional import conv_forms
-from tests.in_float64 import close, gradients, orders
+from tests.convolutions import close, compiles_anew, gradients, is_cut, orders
 
 # Input, weight, groups, stride, padding, output padding, dilation.
 CASES = {
@@ -27,6 +27,7 @@ CASES = {
     "one axis, of stride 8": ((3, 4, 6), (16, 6, 5), 1, 8, 4, 0, 1),
     "one place": ((9, 1, 1, 6), (4, 4, 6, 5), 1, 1, 0, 0, 1),
     "one place, padded": ((9, 1, 3, 6), (4, 3, 6, 5), 1, 2, 1, 1, 1),
+    "one place by one": ((3, 1, 5, 6), (1, 3, 6, 5), 1, (2, 1), 0, (1, 0), 1),
     "stride 1": ((3, 5, 4, 6), (3, 3, 6, 5), 1, 1, 1, 0, 1),
     "stride 1, not padded": ((3, 5, 4, 6), (3, 3, 6, 5), 1, 1, 0, 0, 2),
     "depthwise": ((3, 5, 4, 6), (4, 4, 1, 6), 6, 2, 1, 0, 1),
@@ -36,6 +37,9 @@ CASES = {
     "three axes, stride 1": ((2, 3, 4, 3, 4), (3, 3, 2, 4, 5), 1, 1, (1, 1, 0), 0, 1),
     "three axes, groups": ((2, 3, 4, 3, 4), (2, 2, 2, 2, 6), 2, 2, 0, 0, 1),
 }
+
+
+NEVER_CUT = ("stride 1",)  # 3x3 is neither larger than the image nor than the output
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +74,7 @@ def xlas(name):
 
 
 EVERYDAY = ("windows apart", "5x3 of strides 3 and 1", "many images", "one axis, of stride 8", "one place, padded",
-            "three groups", "three axes")  # fmt: skip
+            "one place by one", "three groups", "three axes")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -79,10 +83,16 @@ EVERYDAY = ("windows apart", "5x3 of strides 3 and 1", "many images", "one axis,
 def test_values_and_derivatives(name) -> None:
     """Of first and second order, in forward and in reverse mode."""
     given = arrays(name)
+    assert is_cut(gradients(own(name)), *given[:2]) == (name not in NEVER_CUT)
     close(jax.jit(partial(orders, own(name)))(*given), partial(orders, xlas(name)), *given)
 
 
-@pytest.mark.parametrize("name", ["windows apart", "4x4 of stride 2"])
+SLOW = ("one place", "three groups", "three axes", "windows smaller than the stride", "many images")
+
+
+@pytest.mark.parametrize(
+    "name", ["windows apart", "4x4 of stride 2", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
 def test_vmap_gives_what_a_loop_gives(name) -> None:
     x, w, dx, dw = arrays(name)
     xs, ws = np.stack([x, dx]), np.stack([w, dw])
@@ -124,22 +134,25 @@ def test_a_gradient_keeps_the_input_and_not_its_pieces(name) -> None:
     assert [row.kept_bytes for row in rows] == [x.nbytes, x.nbytes, 0]  # the sine
 
 
+@pytest.mark.parametrize("name", ["windows apart", "4x4 of stride 2", "one place", "three groups", "stride 1"])
+def test_calls_without_jit_compile_once(name) -> None:
+    x, w, *_ = arrays(name)
+    assert not compiles_anew(gradients(own(name)), x, w)
+
+
 def test_what_is_left_to_xla(monkeypatch) -> None:
     x, w, *_ = arrays("windows apart")
     conv = partial(F.conv_transpose2d, stride=2)
 
-    def is_cut(x, w) -> bool:
-        return "branches_platforms=(('cpu',), None)" in str(jax.make_jaxpr(conv)(x, w))
-
     monkeypatch.setattr(conv_forms, "LEAST", 2**16)
-    assert is_cut(np.ones((28, 5, 4, 6), np.float32), w)  # 67200 multiplications
-    assert not is_cut(np.ones((27, 5, 4, 6), np.float32), w)
+    assert is_cut(conv, np.ones((28, 5, 4, 6), np.float32), w)  # 67200 multiplications
+    assert not is_cut(conv, np.ones((27, 5, 4, 6), np.float32), w)
     monkeypatch.setattr(conv_forms, "LEAST", 0)
-    assert not is_cut(jnp.asarray(x, jnp.bfloat16), w)
+    assert not is_cut(conv, jnp.asarray(x, jnp.bfloat16), w)
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
     with jax.set_mesh(mesh):
         split = jax.device_put(x[:2], jax.sharding.PartitionSpec("data"))
-        assert not is_cut(split, w)
+        assert not is_cut(conv, split, w)
         found = jax.jit(conv)(split, w)
     close(found, conv, x[:2], w)
 

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -49,8 +49,9 @@ def has_forms(x: jax.Array) -> bool:
 
 
 def is_large(x: jax.Array, weight: jax.Array) -> bool:
-    """Whether another form than XLA's own is worth its compilation."""
-    return has_forms(x) and math.prod(x.shape[:-1]) * weight.size >= LEAST
+    """Whether another form than XLA's own is worth its compilation; what is on a mesh keeps XLA's own."""
+    large = has_forms(x) and math.prod(x.shape[:-1]) * weight.size >= LEAST
+    return large and not on_mesh(x) and not on_mesh(weight)
 
 
 def dimension_numbers(n: int) -> lax.ConvDimensionNumbers:
@@ -86,8 +87,7 @@ def _product(x: jax.Array, weight: jax.Array, options: Options) -> Form | None:
         return None
     if weight.shape[:n] == (1,) * n:
         return partial(_pointwise, stride=stride)
-    covers = weight.shape[:n] == x.shape[1:-1] and not on_mesh(x) and not on_mesh(weight)
-    return _of_whole_images if covers and is_large(x, weight) else None
+    return _of_whole_images if weight.shape[:n] == x.shape[1:-1] and is_large(x, weight) else None
 
 
 def weight_term(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
@@ -207,11 +207,14 @@ def _pointwise(x: jax.Array, weight: jax.Array, stride: tuple[int, ...]) -> jax.
     return linear(kept, weight.reshape(weight.shape[-2:]))
 
 
+@jax.checkpoint  # so that x as it is given is what a gradient keeps
 def _of_whole_images(x: jax.Array, weight: jax.Array) -> jax.Array:
-    y = linear(x.reshape(len(x), -1), weight.reshape(-1, weight.shape[-1]))
-    return y.reshape(len(x), *(1,) * (x.ndim - 2), -1)
+    *window, outside = weight.shape
+    y = linear(x.reshape(len(x), math.prod(window)), weight.reshape(math.prod(window), outside))
+    return y.reshape(len(x), *(1,) * (x.ndim - 2), outside)
 
 
+@lru_cache(1024)  # one function for each, so that calls without jax.jit compile once
 def _in_form(form: _Form, options: Options) -> Form:
     """The form of an output, or of a term of the product rule, whose transpose is a gradient.
 

@@ -3,14 +3,14 @@
 import itertools
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jseq.functional.conv_forms import Options, convolve_dense, is_large, lax_conv, output_sizes, pad_image
-from jseq.functional.sharded import on_mesh
+from jseq.functional.terms import Form
 
 
 def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
@@ -19,14 +19,18 @@ def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
     plain = partial(lax_conv, options=options, groups=groups)
     if form is None:
         return convolve_dense(x, weight, options) if groups == 1 else plain(x, weight)
-    # Checkpointed, so that x is what a gradient keeps, and not the pieces that it is cut into.
-    cut = jax.checkpoint(partial(form, options=options, groups=groups))
-    return lax.platform_dependent(x, weight, cpu=cut, default=plain)
+    return lax.platform_dependent(x, weight, cpu=_cut(form, options, groups), default=plain)
+
+
+@lru_cache(1024)  # one function for each, so that calls without jax.jit compile once
+def _cut(form: Callable[..., jax.Array], options: Options, groups: int) -> Form:
+    """Checkpoints a form, so that x is what a gradient keeps, and not the pieces that it is cut into."""
+    return jax.checkpoint(partial(form, options=options, groups=groups))
 
 
 def _form(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> Callable[..., jax.Array] | None:
-    """Finds how to cut a convolution, but for what is on a mesh."""
-    if not is_large(x, weight) or on_mesh(x) or on_mesh(weight):
+    """Finds how to cut a convolution."""
+    if not is_large(x, weight):
         return None
     if _met_taps(x, weight, options) != [(0, k) for k in weight.shape[:-2]]:
         return _by_met_taps

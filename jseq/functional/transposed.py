@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,7 @@ from jax import lax
 
 from jseq.functional.conv_forms import Options, dimension_numbers, is_large, pad_image, weight_term
 from jseq.functional.convolve import convolve
-from jseq.functional.sharded import on_mesh
-from jseq.functional.terms import Terms, in_terms
+from jseq.functional.terms import Form, Terms, in_terms
 
 _Conv = Callable[..., jax.Array]
 
@@ -31,20 +30,28 @@ def convolve_transposed(x: jax.Array, weight: jax.Array, options: Options, group
     strides = tuple(span + 1 if size == 1 else s for size, span, s in places)
     weight = lax.rev(weight, tuple(range(n)))
     if set(strides) == {1}:
-        return convolve(x, weight, options, groups)
-    if not is_large(x, weight) or on_mesh(x) or on_mesh(weight):
+        return convolve(x, weight, (strides, pairs, dilations), groups)
+    if not is_large(x, weight):
         return plain(x, weight)
 
     def cut(x: jax.Array, weight: jax.Array, conv: _Conv) -> jax.Array:
-        phases = partial(_by_phases, conv=conv, options=(strides, pairs, dilations), groups=groups)
-        # Checkpointed, so that x is what a gradient keeps.
-        return lax.platform_dependent(x, weight, cpu=jax.checkpoint(phases), default=plain)
+        return lax.platform_dependent(x, weight, cpu=_phased(conv, (strides, pairs, dilations), groups), default=plain)
 
-    whole = partial(cut, conv=partial(convolve, groups=groups))
+    whole = partial(cut, conv=convolve)
     if groups > 1 or n == 3 or all(span < s for span, s in zip(spans, strides, strict=True)):
         return whole(x, weight)
     exchanged = math.prod(weight.shape[:n]) > math.prod(x.shape[1:-1])  # by XLA: see conv_forms.py
-    return in_terms(x, weight, Terms(whole if exchanged else plain, plain, partial(cut, conv=weight_term)))
+    return in_terms(x, weight, Terms(whole if exchanged else plain, plain, partial(cut, conv=_weight_term)))
+
+
+def _weight_term(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
+    return weight_term(x, weight, options)
+
+
+@lru_cache(1024)  # one function for each, so that calls without jax.jit compile once
+def _phased(conv: _Conv, options: Options, groups: int) -> Form:
+    """Checkpointed, so that x is what a gradient keeps."""
+    return jax.checkpoint(partial(_by_phases, conv=conv, options=options, groups=groups))
 
 
 def _spans(weight: jax.Array, options: Options) -> list[int]:
@@ -78,9 +85,9 @@ def _by_phases(x: jax.Array, weight: jax.Array, conv: _Conv, options: Options, g
     n, sizes, spans = len(strides), x.shape[1:-1], _spans(weight, options)
     taps = [span // s + 1 for span, s in zip(spans, strides, strict=True)]
     inside = ((1,) * n, tuple((t - 1, t - 1) for t in taps), (1,) * n)
-    y = conv(x, _phases(weight, spans, taps, options, groups), options=inside)
+    y = conv(x, _phases(weight, spans, taps, options, groups), inside, groups)
     batch, *counts, _ = y.shape
-    y = y.reshape(batch, *counts, groups, *strides, -1)
+    y = y.reshape(batch, *counts, groups, *strides, weight.shape[-1] // groups)
     in_order = itertools.chain(*((1 + axis, n + 2 + axis) for axis in range(n)))
     y = y.transpose(0, *in_order, n + 1, 2 * n + 2)
     y = y.reshape(batch, *(count * s for count, s in zip(counts, strides, strict=True)), weight.shape[-1])
