@@ -186,6 +186,15 @@ def test_what_is_left_to_xla(monkeypatch) -> None:
     close(found, lambda x, w: F.conv2d(x, w, groups=6), x[:2], w)
 
 
+@pytest.mark.parametrize("padding", [((4, 1), (4, 1)), ((4, 2), (4, 0)), ((0, 5), (1, 3))])
+def test_the_gradient_of_small_images_with_more_padding_than_window(padding, monkeypatch) -> None:
+    monkeypatch.setattr(conv_forms, "LEAST", 2**16)
+    draw = np.random.default_rng(0)
+    x, w = (draw.normal(size=size).astype(np.float32) for size in ((4, 8, 8, 2), (3, 3, 2, 2)))
+    conv = partial(F.conv2d, padding=padding)
+    close(gradients(conv)(x, w), gradients(conv), x, w)
+
+
 @pytest.mark.parametrize(("window", "stride", "padding"), [(4, 1, "same"), (3, 2, 1), (3, 1, 2)])
 def test_images_split_over_devices_are_left_to_xla(window, stride, padding) -> None:
     draw = np.random.default_rng(0)
