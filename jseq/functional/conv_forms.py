@@ -110,7 +110,7 @@ def _forms(x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
 def _is_beyond(weight: jax.Array, options: Options) -> bool:
     """Whether some padding is wider than a window reaches, so that the gradient of x has less than none.
 
-    Small ones of those the XLA:CPU of jax 0.10 computes wrongly, as it reads beyond the gradient; that of 0.12 does not.
+    Small ones of those the XLA:CPU of jax 0.10 computes wrongly, as it reads beyond the gradient; that of 0.12 is right.
     """
     _, padding, dilation = options
     return any(max(pair) > d * (k - 1) for pair, d, k in zip(padding, dilation, weight.shape, strict=False))
