@@ -2,23 +2,19 @@
 
 import math
 import os
-from collections.abc import Sequence
 from functools import lru_cache, partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image
 from jseq.functional.linear import linear
 from jseq.functional.sharded import on_mesh
 from jseq.functional.terms import Form, Terms, in_terms
 from jseq.functional.tiled import conv_tiled
-from jseq.functional.windows import Pairs
 from jseq.functional.winograd import tiles_of
-
-# stride, padding, dilation
-Options = tuple[tuple[int, ...], Pairs, tuple[int, ...]]
 
 # Whether XLA:CPU's convolutions from an odd number of channels to 17 to 32 are the slow ones.
 SLOW_IF_ODD = jax.__version_info__ < (0, 12)
@@ -52,12 +48,6 @@ def is_large(x: jax.Array, weight: jax.Array) -> bool:
     """Whether another form than XLA's own is worth its compilation; what is on a mesh keeps XLA's own."""
     large = has_forms(x) and math.prod(x.shape[:-1]) * weight.size >= LEAST
     return large and not on_mesh(x) and not on_mesh(weight)
-
-
-def dimension_numbers(n: int) -> lax.ConvDimensionNumbers:
-    """Returns lax's description of (batch, *spatial, channels) with (*window, in, out)."""
-    image = (0, n + 1, *range(1, n + 1))
-    return lax.ConvDimensionNumbers(image, (n + 1, n, *range(n)), image)
 
 
 def convolve_dense(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
@@ -110,7 +100,7 @@ def _forms(x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
 def _is_beyond(weight: jax.Array, options: Options) -> bool:
     """Whether some padding is wider than a window reaches, so that the gradient of x has less than none.
 
-    Small ones of those the XLA:CPU of jax 0.10 computes wrongly, as it reads beyond the gradient; that of 0.12 is right.
+    Small ones of those the XLA:CPU of jax 0.10 computes wrongly, as it reads beyond the gradient; 0.12 is right.
     """
     _, padding, dilation = options
     return any(max(pair) > d * (k - 1) for pair, d, k in zip(padding, dilation, weight.shape, strict=False))
@@ -131,12 +121,6 @@ def _unexchanged(forms: _Forms, x: jax.Array, weight: jax.Array, options: Option
     if output > image:
         forms = forms._replace(weight_gradient="padded wide" if x.ndim == 4 and len(x) >= 16 else "padded")
     return forms
-
-
-def output_sizes(sizes: Sequence[int], window: Sequence[int], *options: Sequence[Any]) -> list[int]:
-    """How many places the output has along each axis; options are stride, padding and dilation."""
-    each = zip(sizes, window, *options, strict=False)
-    return [(size + low + high - d * (k - 1) - 1) // s + 1 for size, k, s, (low, high), d in each]
 
 
 def _in_tiles(x: jax.Array, weight: jax.Array, options: Options) -> bool:
@@ -196,23 +180,6 @@ def _in_fours(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
     return lax.platform_dependent(x, weight, cpu=padded, default=partial(lax_conv, options=options))
 
 
-def lax_conv(x: jax.Array, weight: jax.Array, options: Options, groups: int = 1, wide: int = 1) -> jax.Array:
-    """Calls lax; `wide` spreads the last spatial axis of both operands and the stride, to the same sum."""
-    stride, padding, dilation = options
-    n = len(stride)
-    factors = (1,) * (n - 1) + (wide,)
-    return lax.conv_general_dilated(
-        x,
-        weight,
-        [s * f for s, f in zip(stride, factors, strict=True)],
-        [(low * f, high * f) for (low, high), f in zip(padding, factors, strict=True)],
-        lhs_dilation=factors,
-        rhs_dilation=[d * f for d, f in zip(dilation, factors, strict=True)],
-        dimension_numbers=dimension_numbers(n),
-        feature_group_count=groups,
-    )
-
-
 def _pointwise(x: jax.Array, weight: jax.Array, stride: tuple[int, ...]) -> jax.Array:
     kept = lax.slice(x, (0,) * x.ndim, x.shape, (1, *stride, 1))
     return linear(kept, weight.reshape(weight.shape[-2:]))
@@ -267,8 +234,3 @@ def _cut_from_whole(x: jax.Array, weight: jax.Array, options: Options) -> jax.Ar
     each = zip(firsts, counts, strides, y.shape[1:-1], strict=True)
     y = pad_image(y, tuple((-first, first + s * (count - 1) + 1 - size) for first, count, s, size in each))
     return lax.slice(y, (0,) * y.ndim, y.shape, (1, *strides, 1))
-
-
-def pad_image(x: jax.Array, padding: Pairs) -> jax.Array:
-    """Pads the spatial axes by zeros; by less than nothing, cuts them."""
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)])

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jseq.functional.conv_forms import Options, convolve_dense, is_large, lax_conv, output_sizes, pad_image
+from jseq.functional.conv_forms import convolve_dense, is_large
+from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image
 from jseq.functional.terms import Form
 
 

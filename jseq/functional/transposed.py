@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jseq.functional.conv_forms import Options, dimension_numbers, is_large, pad_image, weight_term
+from jseq.functional.conv_forms import is_large, weight_term
+from jseq.functional.conv_lax import Options, dimension_numbers, pad_image
 from jseq.functional.convolve import convolve
 from jseq.functional.terms import Form, Terms, in_terms
 
