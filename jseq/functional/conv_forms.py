@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image
+from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image, spans_of
 from jseq.functional.linear import linear
 from jseq.functional.sharded import on_mesh
 from jseq.functional.terms import Form, Terms, in_terms
@@ -47,7 +48,7 @@ def has_forms(x: jax.Array) -> bool:
 def is_large(x: jax.Array, weight: jax.Array) -> bool:
     """Whether another form than XLA's own is worth its compilation; what is on a mesh keeps XLA's own."""
     large = has_forms(x) and math.prod(x.shape[:-1]) * weight.size >= LEAST
-    return large and not on_mesh(x) and not on_mesh(weight)
+    return large and not on_mesh(x, weight)
 
 
 def convolve_dense(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
@@ -92,7 +93,7 @@ def _forms(x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
     if x.ndim == 4 and _in_tiles(x, weight, options):
         return _Forms("tiles", "tiles", "tiles")
     forms = _wide(x, weight, options) if x.ndim == 4 else _Forms()
-    if _is_beyond(weight, options) and not on_mesh(x) and not on_mesh(weight):
+    if _is_beyond(weight, options) and not on_mesh(x, weight):
         forms = forms._replace(input_gradient="whole")
     return _unexchanged(forms, x, weight, options) if is_large(x, weight) else forms
 
@@ -103,7 +104,7 @@ def _is_beyond(weight: jax.Array, options: Options) -> bool:
     Small ones of those the XLA:CPU of jax 0.10 computes wrongly, as it reads beyond the gradient; 0.12 is right.
     """
     _, padding, dilation = options
-    return any(max(pair) > d * (k - 1) for pair, d, k in zip(padding, dilation, weight.shape, strict=False))
+    return any(max(pair) > span for pair, span in zip(padding, spans_of(weight.shape, dilation), strict=True))
 
 
 def _unexchanged(forms: _Forms, x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
@@ -111,8 +112,7 @@ def _unexchanged(forms: _Forms, x: jax.Array, weight: jax.Array, options: Option
 
     XLA:CPU exchanges the two there, and has no quick routine for what comes out: 2 to 8 GFLOP/s in place of 50 to 100.
     """
-    stride, padding, dilation = options
-    outputs = output_sizes(x.shape[1:-1], weight.shape, stride, padding, dilation)
+    outputs = output_sizes(x.shape[1:-1], weight.shape, options)
     image, window, output = (math.prod(sizes) for sizes in (x.shape[1:-1], weight.shape[:-2], outputs))
     if window > image > 1:
         forms = forms._replace(output="padded")
@@ -133,7 +133,7 @@ def _in_tiles(x: jax.Array, weight: jax.Array, options: Options) -> bool:
     """
     stride, padding, dilation = options
     in_channels, out_channels = weight.shape[2:]
-    if not (weight.shape[:2] == (3, 3) and stride == dilation == (1, 1)) or on_mesh(x) or on_mesh(weight):
+    if not (weight.shape[:2] == (3, 3) and stride == dilation == (1, 1)) or on_mesh(x, weight):
         return False
     tiles = tiles_of(x.shape, padding)
     pairs, least = (4096, 32) if CORES == 1 else (32768, 256)
@@ -205,11 +205,12 @@ def _in_form(form: _Form, options: Options) -> Form:
     if form == "tiles":
         fast = partial(conv_tiled, padding=options[1])
     elif form == "wide":
-        fast = partial(plain, wide=2)
+        fast = partial(_spread_conv, options=options)
     elif form == "whole":
         fast = partial(_cut_from_whole, options=options)
     else:  # checkpointed, so that x is what a gradient keeps
-        fast = jax.checkpoint(partial(_padded_first, options=options, wide=2 if form == "padded wide" else 1))
+        conv = _spread_conv if form == "padded wide" else lax_conv
+        fast = jax.checkpoint(partial(_padded_first, conv=conv, options=options))
 
     def chosen(x: jax.Array, weight: jax.Array) -> jax.Array:
         return lax.platform_dependent(x, weight, cpu=fast, default=plain)
@@ -217,20 +218,27 @@ def _in_form(form: _Form, options: Options) -> Form:
     return chosen
 
 
-def _padded_first(x: jax.Array, weight: jax.Array, options: Options, wide: int) -> jax.Array:
+def _spread_conv(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
+    """The same sum, with the last axis of both operands and the stride spread by two."""
+    (*strides, stride), (*pairs, (low, high)), (*dilations, dilation) = options
+    apart = ((*strides, 2 * stride), (*pairs, (2 * low, 2 * high)), (*dilations, 2 * dilation))
+    return lax_conv(x, weight, apart, apart=(*(1,) * len(strides), 2))
+
+
+def _padded_first(x: jax.Array, weight: jax.Array, conv: Callable[..., jax.Array], options: Options) -> jax.Array:
     stride, padding, dilation = options
     x = lax.optimization_barrier(pad_image(x, padding))  # or XLA takes the padding back
-    return lax_conv(x, weight, (stride, ((0, 0),) * len(stride), dilation), wide=wide)
+    return conv(x, weight, (stride, ((0, 0),) * len(stride), dilation))
 
 
 def _cut_from_whole(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
     """Cuts the output from that of all places where a window meets x: the transpose by x then pads what it is given."""
     strides, padding, dilations = options
     n = len(strides)
-    spans = [d * (k - 1) for d, k in zip(dilations, weight.shape, strict=False)]
+    spans = spans_of(weight.shape, dilations)
     y = lax.optimization_barrier(lax_conv(x, weight, ((1,) * n, tuple((span, span) for span in spans), dilations)))
     firsts = [span - low for span, (low, _) in zip(spans, padding, strict=True)]
-    counts = output_sizes(x.shape[1:-1], weight.shape, *options)
+    counts = output_sizes(x.shape[1:-1], weight.shape, options)
     each = zip(firsts, counts, strides, y.shape[1:-1], strict=True)
     y = pad_image(y, tuple((-first, first + s * (count - 1) + 1 - size) for first, count, s, size in each))
     return lax.slice(y, (0,) * y.ndim, y.shape, (1, *strides, 1))

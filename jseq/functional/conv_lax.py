@@ -1,7 +1,6 @@
 """XLA's own convolution, and what all of its forms need: the options, the sizes, the padding."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,25 +18,31 @@ def dimension_numbers(n: int) -> lax.ConvDimensionNumbers:
     return lax.ConvDimensionNumbers(image, (n + 1, n, *range(n)), image)
 
 
-def output_sizes(sizes: Sequence[int], window: Sequence[int], *options: Sequence[Any]) -> list[int]:
-    """How many places the output has along each axis; options are stride, padding and dilation."""
-    each = zip(sizes, window, *options, strict=False)
-    return [(size + low + high - d * (k - 1) - 1) // s + 1 for size, k, s, (low, high), d in each]
+def spans_of(window: Sequence[int], dilations: Sequence[int]) -> list[int]:
+    """How far the last tap of a window is from the first, along each axis."""
+    return [d * (k - 1) for d, k in zip(dilations, window, strict=False)]
 
 
-def lax_conv(x: jax.Array, weight: jax.Array, options: Options, groups: int = 1, wide: int = 1) -> jax.Array:
-    """Calls lax; `wide` spreads the last spatial axis of both operands and the stride, to the same sum."""
-    stride, padding, dilation = options
-    n = len(stride)
-    factors = (1,) * (n - 1) + (wide,)
+def output_sizes(sizes: Sequence[int], window: Sequence[int], options: Options) -> list[int]:
+    """How many places the output has along each axis."""
+    strides, padding, dilations = options
+    each = zip(sizes, spans_of(window, dilations), strides, padding, strict=True)
+    return [(size + low + high - span - 1) // s + 1 for size, span, s, (low, high) in each]
+
+
+def lax_conv(
+    x: jax.Array, weight: jax.Array, options: Options, groups: int = 1, apart: tuple[int, ...] | None = None
+) -> jax.Array:
+    """Calls lax; the places of x are `apart` from each other, zeros between them."""
+    strides, padding, dilations = options
     return lax.conv_general_dilated(
         x,
         weight,
-        [s * f for s, f in zip(stride, factors, strict=True)],
-        [(low * f, high * f) for (low, high), f in zip(padding, factors, strict=True)],
-        lhs_dilation=factors,
-        rhs_dilation=[d * f for d, f in zip(dilation, factors, strict=True)],
-        dimension_numbers=dimension_numbers(n),
+        strides,
+        padding,
+        lhs_dilation=apart,
+        rhs_dilation=dilations,
+        dimension_numbers=dimension_numbers(len(strides)),
         feature_group_count=groups,
     )
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import jax
 
 from jseq.errors import OptionError, ShapeError, describe, expect_float
+from jseq.functional.conv_lax import Options, spans_of
 from jseq.functional.convolution import add_bias, flatten_batch
-from jseq.functional.transposed import convolve_transposed
+from jseq.functional.transposed import convolve_transposed, transposed_sizes
 from jseq.functional.windows import check_groups, expect_spatial, expect_window, per_axis
 
 
@@ -51,19 +52,16 @@ def conv_transpose(
     strides, dilations = per_axis(stride, n, "stride"), per_axis(dilation, n, "dilation")
     pads, extras = per_axis(padding, n, "padding", 0), per_axis(output_padding, n, "output_padding", 0)
     check_output_padding(extras, strides, dilations)
-    spans = [d * (k - 1) for k, d in zip(weight.shape[:n], dilations, strict=True)]
-    pairs = [(span - p, span - p + extra) for span, p, extra in zip(spans, pads, extras, strict=True)]
-    _check_output(x, spans, strides, pairs)
-    y = convolve_transposed(flatten_batch(x, n), weight.astype(x.dtype), (strides, tuple(pairs), dilations), groups)
+    each = zip(spans_of(weight.shape, dilations), pads, extras, strict=True)
+    options = (strides, tuple((span - p, span - p + extra) for span, p, extra in each), dilations)
+    _check_output(x, weight, options)
+    y = convolve_transposed(flatten_batch(x, n), weight.astype(x.dtype), options, groups)
     return add_bias(y, bias).reshape(*x.shape[: -1 - n], *y.shape[1:])
 
 
-def _check_output(x: jax.Array, spans: Sequence[int], stride: Sequence[int], pairs: Sequence[tuple[int, int]]) -> None:
-    sizes = x.shape[-1 - len(spans) : -1]
-    outs = tuple(
-        (size - 1) * s + 1 + low + high - span
-        for size, s, span, (low, high) in zip(sizes, stride, spans, pairs, strict=True)
-    )
+def _check_output(x: jax.Array, weight: jax.Array, options: Options) -> None:
+    sizes = x.shape[1 - weight.ndim : -1]
+    outs = tuple(transposed_sizes(sizes, weight.shape, options))
     if any(size < 1 for size in (*sizes, *outs)):
         raise ShapeError(f"expected x large enough for the padding, got {describe(x)}: the output is {outs}.")
 

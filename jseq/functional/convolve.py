@@ -45,7 +45,7 @@ def _form(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> Cal
 
 def _met_taps(x: jax.Array, weight: jax.Array, options: Options) -> list[tuple[int, int]]:
     """From which tap to which more than padding is met, along each axis: one of nine where the image is one place."""
-    outputs, found = output_sizes(x.shape[1:-1], weight.shape, *options), list[tuple[int, int]]()
+    outputs, found = output_sizes(x.shape[1:-1], weight.shape, options), list[tuple[int, int]]()
     for size, count, k, s, (low, _), d in zip(x.shape[1:-1], outputs, weight.shape, *options, strict=False):
         first, last = max(-((s * (count - 1) - low) // d), 0), min((low + size - 1) // d, k - 1)
         found.append((first, last + 1) if first <= last else (0, k))
@@ -75,9 +75,8 @@ def _by_taps(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
     """
     strides, pairs, dilations = options
     n, window, channels = len(strides), weight.shape[: len(strides)], weight.shape[-1]
+    sizes = output_sizes(x.shape[1:-1], window, options)
     x = pad_image(jnp.repeat(x, channels // groups, -1), pairs)
-    shape = zip(x.shape[1:-1], window, strides, dilations, strict=True)
-    sizes = [(size - dilation * (k - 1) - 1) // stride + 1 for size, k, stride, dilation in shape]
     weight = weight.reshape(*window, *(1,) * (n + 1), channels)
     terms: list[jax.Array] = []
     for tap in itertools.product(*map(range, window)):
@@ -91,8 +90,8 @@ def _in_planes(x: jax.Array, weight: jax.Array, options: Options, groups: int) -
     """Sums convolutions over the last two of three axes, one for each tap along the first."""
     (stride, *strides), (pair, *pairs), (dilation, *dilations) = options
     n, _, *plane = x.shape
+    places, *_ = output_sizes(x.shape[1:-1], weight.shape, options)
     x = pad_image(x, (pair, (0, 0), (0, 0)))
-    places = (x.shape[1] - dilation * (len(weight) - 1) - 1) // stride + 1
     terms: list[jax.Array] = []
     for start, window in zip(range(0, dilation * len(weight), dilation), weight, strict=True):
         part = lax.slice_in_dim(x, start, start + stride * (places - 1) + 1, stride, 1).reshape(n * places, *plane)

@@ -8,6 +8,6 @@ def split_axes(x: jax.Array) -> tuple[bool, ...]:
     return tuple(name is not None for name in jax.typeof(x).sharding.spec)
 
 
-def on_mesh(x: jax.Array) -> bool:
-    """Whether x lives on a mesh that its type names: one that it was put on, or that of `jax.shard_map`."""
-    return not jax.typeof(x).sharding.mesh.empty
+def on_mesh(*arrays: jax.Array) -> bool:
+    """Whether one lives on a mesh that its type names: one that it was put on, or that of `jax.shard_map`."""
+    return any(not jax.typeof(x).sharding.mesh.empty for x in arrays)
