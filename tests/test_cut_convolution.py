@@ -117,12 +117,13 @@ def test_xla_exchanges_no_operands(name) -> None:
     assert backwards(xlas(name)) and not backwards(own(name))
 
 
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
 @pytest.mark.parametrize("name", CASES)
-def test_other_platforms_compile_xlas_own_convolution(name) -> None:
+def test_other_platforms_compile_xlas_own_convolution(name, platform) -> None:
     x, w, *_ = arrays(name)
 
     def lowered(conv):
-        text = jax.jit(gradients(conv)).trace(x, w).lower(lowering_platforms=("cuda",)).as_text()
+        text = jax.jit(gradients(conv)).trace(x, w).lower(lowering_platforms=(platform,)).as_text()
         return [text.count(f"stablehlo.{op}") for op in ("convolution", "dot", "slice", "concatenate", "pad")]
 
     assert lowered(own(name)) == lowered(xlas(name)) and lowered(own(name))[0] == 3

@@ -109,7 +109,8 @@ def _summed(products: jax.Array) -> jax.Array:
         a, b, c, d = (part[0] for part in lax.split(products, (1,) * 4))
         return [a + b + c, b - c - d]
 
-    # Apart: as one loop they have four bodies of nine terms, and compile in 0.12 s in place of 0.03.
+    # Apart: as one loop they have four bodies of nine terms. Of 64 to 128 channels an output compiles in 0.19 s so, and
+    # in 0.32 as one; of 64 to 64 in the same time.
     rows = lax.optimization_barrier(jnp.stack(sums(products), 3))
     y = jnp.stack(sums(rows), 4)
     n, down, _, across, _, channels = y.shape
