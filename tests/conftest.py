@@ -2,6 +2,7 @@
 
 import gc
 import os
+from typing import Any
 
 import jax
 import pytest
@@ -35,15 +36,26 @@ def trace_for(monkeypatch):
     return patch
 
 
+def is_stack(case: Any) -> bool:
+    """Stacks of layers that have cases of their own take a fifth of all laws' time."""
+    return case.name in ("transformer", "transformer_encoder", "transformer_decoder")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `case` runs over every public layer; one that takes `variant`, over all combinations."""
     from tests.cases import CASES, VARIANTS
 
+    slow_for = metafunc.definition.get_closest_marker("slow_for")
     for name, cases in (("case", CASES), ("variant", VARIANTS)):
-        if name in metafunc.fixturenames:
-            # One worker of pytest-xdist runs all laws of a case, and so compiles it once.
-            marked = [pytest.param(case, marks=pytest.mark.xdist_group(str(case))) for case in cases]
-            metafunc.parametrize(name, marked, ids=[str(case)[:80] for case in cases])
+        if name not in metafunc.fixturenames:
+            continue
+        marked = []
+        for case in cases:
+            marks = [pytest.mark.xdist_group(str(case))]  # one worker runs all laws of a case, and so compiles it once
+            if is_stack(case) or (slow_for and slow_for.kwargs["when"](case)):
+                marks.append(pytest.mark.slow)
+            marked.append(pytest.param(case, marks=marks, id=str(case)[:80]))
+        metafunc.parametrize(name, marked)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 def close(found, function, *arrays, tolerance=5e-6) -> None:
     """Holds a tree against what a function gives in float64, relative to the largest of each array."""
     with jax.enable_x64(True):
-        expected = function(*(jnp.asarray(a, jnp.float64) for a in arrays))
+        expected = jax.jit(function)(*(jnp.asarray(a, jnp.float64) for a in arrays))
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max(), rtol=0)
 

@@ -12,6 +12,7 @@ import jseq
 from jseq import functional as F
 from jseq.functional import conv_forms
 from tests.convolutions import close, compiles_anew, gradients, is_cut, orders
+from tests.everyday import slow_but_for
 
 # Input, weight, groups, stride, padding, dilation.
 CASES = {
@@ -81,9 +82,7 @@ EVERYDAY = ("depthwise, strided", "sixteen groups in eight parts", "three axes, 
             "an output larger than the image, many", "taps that meet nothing")  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in EVERYDAY else pytest.mark.slow) for name in CASES]
-)
+@pytest.mark.parametrize("name", slow_but_for(EVERYDAY.__contains__, CASES))
 def test_values_and_derivatives(name) -> None:
     """Of first and second order, in forward and in reverse mode."""
     x, w, dx, dw = arrays(name)
@@ -103,7 +102,7 @@ def test_vmap_gives_what_a_loop_gives(name) -> None:
     x, w, dx, dw = arrays(name)
     xs, ws = np.stack([x, dx]), np.stack([w, dw])
     for axes, given in (((0, None), (xs, w)), ((None, 0), (x, ws)), ((0, 0), (xs, ws))):
-        close(jax.vmap(own(name), axes)(*given), jax.vmap(xlas(name), axes), *given)
+        close(jax.jit(jax.vmap(own(name), axes))(*given), jax.vmap(xlas(name), axes), *given)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name[:5] in ("an im", "an ou", "a seq")])

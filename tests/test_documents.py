@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 
 import jseq
+from tests.everyday import slow_but_for
 from tests.pages import PAGES, blocks, needed, readers_machine, relative, run
 
+EVERYDAY = ("README.md", "docs/tutorial.md")
+PLAIN = [page for page in PAGES if not needed(page.read_text(encoding="utf-8"))]
 
-@pytest.mark.parametrize("page", [page for page in PAGES if not needed(page.read_text(encoding="utf-8"))], ids=relative)
+
+@pytest.mark.parametrize("page", slow_but_for(lambda page: relative(page) in EVERYDAY, PLAIN, relative))
 def test_the_code_on_this_page_runs(page: Path) -> None:
     run(page, page.read_text(encoding="utf-8"))
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 
 def floats_in(tree):
@@ -24,6 +25,7 @@ def test_output_dtype_is_input_dtype(case):
             assert floats_in(y) and all(leaf.dtype == dtype for leaf in floats_in(y))
 
 
+@pytest.mark.slow
 def test_half_precision_is_near_full_precision(case):
     params, state, x = case.start()
     if not floats_in(x):
@@ -36,6 +38,7 @@ def test_half_precision_is_near_full_precision(case):
         assert np.abs(np.asarray(a, np.float32) - np.asarray(b)).max(initial=0) < 0.1 * scale
 
 
+@pytest.mark.slow
 def test_float64_stays_float64(case):
     with jax.enable_x64(True):
         params, state, x = case.start(np.float64)

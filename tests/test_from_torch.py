@@ -118,7 +118,7 @@ def test_every_module_of_torch_is_converted(variant_):
     model, params, state = jseq.from_torch(module, spatial_dims=spatial)
     structure = jax.tree.structure(case.x, is_leaf=lambda leaf: hasattr(leaf, "shape"))
     x = jax.tree.unflatten(structure, [jnp.asarray(a.numpy()) for a in xs])
-    y, _ = jseq.with_state(model).apply(params, state, x)
+    y, _ = jax.jit(jseq.with_state(model).apply)(params, state, x)
     if case.torch_call == "module(*x)":
         equal(y, module(*xs), 1e-10)
     else:

@@ -39,6 +39,12 @@ def test_the_gradient_of_spectral_norm_is_the_numeric_one_once_u_and_v_have_sett
     expect_numeric_gradients(settled)
 
 
+def have_torchs_gradients(case):
+    """Whether parity holds the gradients of what is differentiated here against torch's."""
+    return case.torch and (case.train or not case.trains)
+
+
+@pytest.mark.slow_for(when=have_torchs_gradients)
 def test_gradients_equal_numeric_ones(case):
     expect_numeric_gradients(case)
 

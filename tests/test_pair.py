@@ -26,6 +26,7 @@ def test_a_layer_unpacks_into_init_and_apply(case):
     assert init == case.layer.init and apply == case.layer.apply
 
 
+@pytest.mark.slow_for(when=lambda case: case.layer.children)  # what they are made of has cases of its own
 def test_jit_equals_eager(case):
     params, state, x = case.start()
     jitted = case.call(params, state, x, seed=1, train=case.trains)[0]
@@ -75,6 +76,7 @@ def test_no_tracer_leaks(case):
         jax.make_jaxpr(total)(params)
 
 
+@pytest.mark.slow
 def test_no_key_is_used_twice(case):
     if not case.layer.uses_key:
         return

@@ -12,6 +12,7 @@ import jseq
 from jseq import functional as F
 from jseq.functional import conv_forms
 from tests.convolutions import close, compiles_anew, gradients, is_cut, orders
+from tests.everyday import slow_but_for
 
 # Input, weight, groups, stride, padding, output padding, dilation.
 CASES = {
@@ -77,9 +78,7 @@ EVERYDAY = ("windows apart", "5x3 of strides 3 and 1", "many images", "one axis,
             "one place by one", "three groups", "three axes")  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in EVERYDAY else pytest.mark.slow) for name in CASES]
-)
+@pytest.mark.parametrize("name", slow_but_for(EVERYDAY.__contains__, CASES))
 def test_values_and_derivatives(name) -> None:
     """Of first and second order, in forward and in reverse mode."""
     given = arrays(name)
@@ -87,17 +86,16 @@ def test_values_and_derivatives(name) -> None:
     close(jax.jit(partial(orders, own(name)))(*given), partial(orders, xlas(name)), *given)
 
 
-SLOW = ("one place", "three groups", "three axes", "windows smaller than the stride", "many images")
+MAPPED = ("windows apart", "4x4 of stride 2", "one place", "three groups", "three axes",
+          "windows smaller than the stride", "many images")  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", ["windows apart", "4x4 of stride 2", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
-)
+@pytest.mark.parametrize("name", slow_but_for(MAPPED[:2].__contains__, MAPPED))
 def test_vmap_gives_what_a_loop_gives(name) -> None:
     x, w, dx, dw = arrays(name)
     xs, ws = np.stack([x, dx]), np.stack([w, dw])
     for axes, given in (((0, None), (xs, w)), ((None, 0), (x, ws)), ((0, 0), (xs, ws))):
-        close(jax.vmap(gradients(own(name)), axes)(*given), jax.vmap(gradients(xlas(name)), axes), *given)
+        close(jax.jit(jax.vmap(gradients(own(name)), axes))(*given), jax.vmap(gradients(xlas(name)), axes), *given)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "axes" not in name and "stride 1" not in name])
