@@ -4,6 +4,7 @@ Started by `run.py`; a request is a line of JSON {"command": ..., arguments}, th
 """
 
 import contextlib
+import gc
 import importlib
 import importlib.metadata
 import json
@@ -76,6 +77,7 @@ class Worker:
             import jax
 
             jax.clear_caches()  # what another variant has traced must not help this one
+            gc.collect()  # or a collection of all that was imported, 0.1 s, falls into the trace of some libraries
             start = time.process_time()
             traced = job.lower()
             facts["trace"] = time.process_time() - start

@@ -106,7 +106,7 @@ def job(workload: str, variant: str) -> jobs.Job:
     def threading(params: Any, state: Any, x: Any, key: Any, train: bool) -> tuple[Any, Any]:
         return apply(params, state, x, key=key, train=train)
 
-    return in_dtype(workload, variant, threading, params, init(jax.random.key(0))[1])
+    return in_dtype(workload, variant, threading, params, init(jax.random.key(0), jobs.jax_batch(workload)[0])[1])
 
 
 def in_dtype(workload: str, variant: str, apply: jobs.Apply, *given: Any) -> jobs.Job:

@@ -60,9 +60,10 @@ def _from_shared_words(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.
     counts = (*split[:-1], -(-split[-1] // lanes))
     size = math.prod(counts)  # along one axis: compiled sooner than of more, see drawing.py
     flat = _hashes(key, lax.iota(jnp.uint32, size)) if in_two else [jax.random.bits(key, (size,), jnp.uint32)]
-    words, shifts = [w.reshape(counts) for w in flat], [jnp.uint32(i) for i in range(0, 32, bits)]
-    keep = [((word >> shift) & jnp.uint32(2**bits - 1)) >= limit for word in words for shift in shifts]
-    keep = jnp.concatenate(keep, axis=-1)
+    *lead, last = counts
+    shifts = lax.iota(jnp.uint32, 32 // bits).reshape(*(1,) * len(lead), -1, 1) * jnp.uint32(bits)
+    keep = [((word.reshape(*lead, 1, last) >> shifts) & jnp.uint32(2**bits - 1)) >= limit for word in flat]
+    keep = jnp.concatenate(keep, axis=-2).reshape(*lead, lanes * last)
     return jnp.reshape(keep[..., : split[-1]], shape)
 
 
