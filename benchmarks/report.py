@@ -21,7 +21,7 @@ quartiles. Before anything is timed, the number of parameters, the outputs from 
 loss are held against hand-written JAX. A training step is the gradient and plain stochastic gradient descent (optax,
 `torch.optim`, by hand), without donation except where a library does that itself. FLOPs and temporary memory are what
 XLA says of the compiled training step; trace, lower and compile are CPU seconds of the first, with empty
-caches. For all: {allocation}."""
+caches and after a collection of garbage. For all: {allocation}."""
 
 
 def ratios(times: Sequence[float], base: Sequence[float]) -> tuple[float, float, float]:

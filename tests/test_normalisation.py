@@ -2,6 +2,7 @@
 
 import chex
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -109,3 +110,16 @@ def test_batch_norm_without_anything_learned_still_counts_channels():
     layer = jseq.batch_norm(3, affine=False, track_running_stats=False)
     with pytest.raises(jseq.errors.ShapeError, match=r"^batch_norm.*expected x of shape \(\.\.\., 3\), got float32"):
         layer.apply((), jnp.ones((8, 4)))
+
+
+def test_a_training_step_exports_with_an_open_batch():
+    init, apply = jseq.with_state(jseq.batch_norm(3))
+    params, state = init(KEY)
+
+    def gradient(x):
+        return jax.grad(lambda x: jnp.sum(jnp.sin(apply(params, state, x, train=True)[0])))(x)
+
+    (batch,) = jax.export.symbolic_shape("batch")
+    exported = jax.export.export(jax.jit(gradient))(jax.ShapeDtypeStruct((batch, 2, 3, 4, 3), jnp.float32))
+    x = image(5)
+    np.testing.assert_allclose(exported.call(x), jax.jit(gradient)(x), rtol=1e-5, atol=1e-6)

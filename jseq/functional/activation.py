@@ -9,6 +9,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jseq.errors import OptionError, ShapeError, describe, expect_float, expect_key
@@ -44,15 +45,19 @@ def _relu(x: jax.Array) -> jax.Array:
 @_relu.defjvp
 def _relu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     (x,), (dx,) = primals, tangents
-    return _relu(x), jnp.where(x <= 0, jnp.zeros_like(dx), dx)
+    return _relu(x), lax.select(_not_positive(x), lax.full_like(dx, 0), dx)
 
 
 def _maximum(x: jax.Array) -> jax.Array:
-    return jnp.maximum(x, jnp.zeros((), x.dtype))
+    return lax.max(x, np.zeros((), x.dtype))
 
 
 def _where_positive(x: jax.Array) -> jax.Array:
-    return jnp.where(x <= 0, jnp.zeros_like(x), x)  # this order lets NaN pass
+    return lax.select(_not_positive(x), lax.full_like(x, 0), x)  # this order lets NaN pass
+
+
+def _not_positive(x: jax.Array) -> jax.Array:
+    return lax.le(x, np.zeros((), x.dtype))
 
 
 def hardtanh(x: jax.Array, min_val: float = -1.0, max_val: float = 1.0) -> jax.Array:

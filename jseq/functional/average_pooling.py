@@ -61,7 +61,7 @@ def _sum_slices(x: jax.Array, counts: Sequence[int], pool: Pool) -> jax.Array:
     slices = (window_slice(x, offset, counts, pool) for offset in offsets)
     total = next(slices)
     for piece in slices:
-        total = total + piece
+        total = lax.add(total, piece)
     return total
 
 

@@ -117,7 +117,7 @@ def _affine(x: jax.Array, mean: jax.Array, var: jax.Array, weight: Any, bias: An
 
 
 def _mean(x: jax.Array, axis_name: AxisName) -> jax.Array:
-    count = np.asarray(math.prod(x.shape[:-1]), x.dtype)
+    count = jnp.asarray(math.prod(x.shape[:-1]), x.dtype)  # no int where jax.export leaves the batch open
     mean = lax.div(lax.reduce_sum(x, tuple(range(x.ndim - 1))), count)
     return mean if axis_name is None else lax.pmean(mean, axis_name)
 

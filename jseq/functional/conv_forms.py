@@ -172,10 +172,7 @@ def _in_fours(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
         return lax_conv(x, weight, options)
 
     def widened(a: jax.Array, axis: int) -> jax.Array:
-        rest, wide = math.prod(a.shape[axis + 1 :]), in_channels + -in_channels % 4
-        rows = a.reshape(math.prod(a.shape[:axis]), in_channels * rest)  # as such the padding compiles sooner
-        rows = lax.pad(rows, jnp.zeros((), a.dtype), [(0, 0, 0), (0, (wide - in_channels) * rest, 0)])
-        return rows.reshape(*a.shape[:axis], wide, *a.shape[axis + 1 :])
+        return lax.pad(a, jnp.zeros((), a.dtype), [(0, -in_channels % 4 * (i == axis), 0) for i in range(4)])
 
     def padded(x: jax.Array, weight: jax.Array) -> jax.Array:
         return lax_conv(widened(x, 3), widened(weight, 2), options)

@@ -27,12 +27,12 @@ def _maximum(a: jax.Array, b: jax.Array) -> jax.Array:
 @_maximum.defjvp
 def _maximum_jvp(primals: Arrays, tangents: Arrays) -> tuple[jax.Array, jax.Array]:
     a, b = primals
-    return lax.max(a, b), jnp.where(_second(a, b), tangents[1], tangents[0])
+    return lax.max(a, b), lax.select(_second(a, b), tangents[1], tangents[0])
 
 
 def _second(a: jax.Array, b: jax.Array) -> jax.Array:
     """Whether b is the maximum and a is not: torch's `(val > maxval) || isnan(val)`."""
-    return (b > a) | (b != b)
+    return lax.bitwise_or(lax.gt(b, a), lax.ne(b, b))
 
 
 def first_maximum(left: Arrays, right: Arrays) -> Arrays:
