@@ -37,7 +37,7 @@ def trace_for(monkeypatch):
 
 
 def is_stack(case: Any) -> bool:
-    """Stacks of layers that have cases of their own take a fifth of all laws' time."""
+    """Stacks of layers that have cases of their own take a seventh of all laws' time."""
     return case.name in ("transformer", "transformer_encoder", "transformer_decoder")
 
 
