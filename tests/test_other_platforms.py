@@ -107,6 +107,16 @@ def test_what_nvidia_gpus_keep(trace_for, name):
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * float(jnp.abs(b).max()))
 
 
+@pytest.mark.parametrize("name", ["layer_norm", "group_norm", "instance_norm"])
+def test_nvidia_gpus_sum_norms_twice(name):
+    """Mean and variance, as the plain formula does; elsewhere a third sum says by how much the mean was off."""
+    x, w = jnp.ones((2, 9, 8, 4)), jnp.ones((4, 6))
+    traced = jax.jit(SAME[name]).trace(x, w)
+    sums = {p: traced.lower(lowering_platforms=(p,)).as_text().count("stablehlo.reduce(") for p in ("cuda", "tpu")}
+    each = 2 if name == "group_norm" else 1  # of channels, and of groups
+    assert sums == {"cuda": 2 * each, "tpu": 3 * each}
+
+
 @pytest.mark.parametrize("p", [1e-6, 0.1, 0.5, 1 - 1e-6])
 @pytest.mark.parametrize("shape", [(300, 1003), (64, 2, 96), (5,), (), (0, 3)])
 def test_nvidia_gpus_drop_by_the_quarters_of_hashes(trace_for, shape, p):

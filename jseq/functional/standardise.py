@@ -35,8 +35,8 @@ def _moments(x: jax.Array, mean_of: _Mean) -> tuple[jax.Array, jax.Array, jax.Ar
     mean = mean_of(x)
     centred = x - mean
     # Two passes: E[x^2] - E[x]^2 is 0 at mean 1e4, std 1 in float32, where the mean itself is a few 1e-3 off. The
-    # second pass also finds by how much: it is 0 but for rounding, and so are its derivatives.
-    off = lax.stop_gradient(mean_of(centred))
+    # second pass also finds by how much: it is 0 but for rounding, and so are its derivatives. NVIDIA GPUs sum in trees.
+    off = lax.stop_gradient(lax.platform_dependent(centred, cuda=lambda _: jnp.zeros_like(mean), default=mean_of))
     return centred - off, mean, off, mean_of(centred * centred) - off * off
 
 
@@ -47,7 +47,7 @@ def _standardise_jvp(eps: float, mean_of: _Mean, primals: Any, tangents: Any) ->
     inverse = lax.rsqrt(var + eps)
     out = scale_and_shift(centred * inverse, weight, bias), mean + off, var
     if mean.shape[-1] != x.shape[-1]:  # of rows; those over space are kept anyway
-        mean, off, inverse = kept(mean, off, inverse)
+        mean, inverse = kept(mean, inverse)
     normal = apart((apart(x) - mean - off) * inverse)  # again, from x: centred * inverse would be kept
     dy, dmean, dvar = jnp.zeros_like(x), jnp.zeros_like(mean), jnp.zeros_like(var)
     if not isinstance(dx, SymbolicZero):
