@@ -91,3 +91,37 @@ def test_init_takes_keywords(call):
     chex.assert_trees_all_equal(
         call(model, jax.random.key(0), jnp.ones((2, 4))), model.init(jax.random.key(0), np.ones((2, 4)))
     )
+
+
+@jax.jit
+def drawn_under_jit(key):
+    return jseq.linear(4, 3).init(key)
+
+
+@jseq.layer
+def jitted_inside():
+    return lambda key, x: drawn_under_jit(key), lambda params, x: x @ params["weight"]
+
+
+@jseq.layer
+def of_threefry():
+    def init(key, x):
+        assert str(jax.random.key_impl(key)) == "threefry2x32"
+        return {"weight": jax.random.normal(key, (4, 3))}
+
+    return init, lambda params, x: x @ params["weight"]
+
+
+@pytest.mark.parametrize("layer", [jitted_inside(), of_threefry()], ids=repr)
+def test_shapes_are_found_before_anything_is_drawn(layer):
+    """They are found with a key that draws nothing, whose zeros must not be what is drawn later."""
+    x, params = jnp.ones((2, 4)), {"weight": jnp.ones((4, 3)), "bias": jnp.ones(3)}
+    params = params if layer == jitted_inside() else {"weight": params["weight"]}
+    np.testing.assert_array_equal(layer.apply(params, x), jnp.full((2, 3), 4.0))
+    with pytest.raises(jseq.errors.ParamsError, match="weight"):
+        layer.apply({**params, "weight": params["weight"].T}, x)
+    made = layer.init(jax.random.key(0), x)
+    assert all(np.asarray(leaf).all() for leaf in jax.tree.leaves(made))
+    key = jax.random.key(0)
+    plain = jseq.linear(4, 3).init(key) if layer == jitted_inside() else {"weight": jax.random.normal(key, (4, 3))}
+    chex.assert_trees_all_close(made, plain, rtol=1e-6)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq._core.checks import ARGUMENTS, CALLS, OPTIONS, check_arguments, check_context, fits, misfit
+from jseq._core.shaping import made_with_key
 from jseq._core.watching import watched_by
 from jseq.errors import KEYED, CallError, DtypeError, LayerError, ParamsError, describe, expect_key
 
@@ -200,20 +201,19 @@ def shapes(layer: "Layer", x: Any) -> tuple[Any, Any, Any]:
 def _shapes(layer: "Layer", structure: Any, leaves: tuple[Any, ...], dtype: Any) -> tuple[Any, Any, Any]:
     x = jax.tree.unflatten(structure, leaves)
 
-    def run(x: Any) -> tuple[Any, Any, Any]:
-        key = jax.random.key(0)
+    def run(key: Any, x: Any) -> tuple[Any, Any, Any]:
         params, state = run_init(layer, key, jax.tree.map(as_shape, x))
         y = None if x is None else run_apply(layer, params, state, x, key, False, None)[0]
         return params, state, y
 
     with watched_by(None):
-        return jax.eval_shape(run, x)
+        return made_with_key(run, x)
 
 
 @functools.lru_cache(maxsize=1024)
 def _declared(layer: "Layer", dtype: Any) -> tuple[Any, Any] | None:
     try:
-        return jax.eval_shape(lambda: run_init(layer, jax.random.key(0), None))
+        return made_with_key(lambda key: run_init(layer, key, None))
     except Exception:  # A size is to be inferred: whatever init says of a missing x, ask again with x.
         return None
 
@@ -225,7 +225,7 @@ def expected_trees(layer: "Layer", x: Any) -> tuple[Any, Any]:
     declared = _declared(layer, jnp.result_type(float))
     if declared is not None:
         return declared
-    return jax.eval_shape(lambda x: run_init(layer, jax.random.key(0), jax.tree.map(as_shape, x)), x)
+    return made_with_key(lambda key, x: run_init(layer, key, jax.tree.map(as_shape, x)), x)
 
 
 def check_params(layer: "Layer", params: Any, state: Any, x: Any) -> None:

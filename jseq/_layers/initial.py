@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from jseq._core.shaping import draws_nothing
 from jseq.errors import ShapeError, describe
 from jseq.functional.drawing import drawn
 
@@ -21,6 +23,8 @@ def draw(initializer: Initializer | None, key: jax.Array, shape: tuple[int, ...]
     """
     if initializer is not None:
         return initializer(key, shape)
+    if draws_nothing(key):
+        return jnp.zeros(shape)
     bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
     return drawn(partial(jax.random.uniform, minval=-bound, maxval=bound), key, shape)
 
