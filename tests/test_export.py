@@ -111,6 +111,14 @@ def test_other_sizes_are_open_on_request():
     near(program(ids), jax.jit(TEXT.apply)(params, ids))
 
 
+@pytest.mark.parametrize("layer", [jseq.group_norm(2, 4), jseq.instance_norm2d(4), jseq.conv2d(4, 3, 3)], ids=repr)
+def test_the_sizes_of_images_are_open_on_request(layer):
+    params, _, x = started(layer, 2, 5, 6, 4)
+    program = jseq.load_export(jseq.export(layer, params, x=x, shapes="b, h, w, _", constraints=("h >= 3", "w >= 3")))
+    x = jax.random.normal(KEY, (3, 7, 4, 4))
+    near(program(x), layer.apply(params, x))
+
+
 def test_several_inputs_have_shapes_of_their_own():
     model = jseq.bilinear(3, 4, 5)
     x = (jnp.ones((2, 3)), jnp.ones((2, 4)))

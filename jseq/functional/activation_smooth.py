@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jseq.errors import OptionError
@@ -150,19 +151,22 @@ def check_beta(beta: float) -> None:
 @jax.custom_jvp
 def _gelu(x: jax.Array) -> jax.Array:
     wide = widen(x)
-    return (wide * _cdf(wide)).astype(x.dtype)
+    return lax.mul(wide, _cdf(wide)).astype(x.dtype)
 
 
 def _cdf(x: jax.Array) -> jax.Array:
-    return 0.5 + 0.5 * lax.erf(x * math.sqrt(0.5))
+    half, root = (np.asarray(value, x.dtype) for value in (0.5, math.sqrt(0.5)))
+    return lax.add(half, lax.mul(half, lax.erf(lax.mul(x, root))))
 
 
 @_gelu.defjvp
 def _gelu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     (x,), (t,) = primals, tangents
     wide = widen(apart(x))  # another erf costs less than a store of the first
-    slope = _cdf(wide) + wide * (jnp.exp(-0.5 * wide * wide) * (1 / math.sqrt(2 * math.pi)))
-    return _gelu(x), t * slope.astype(x.dtype)
+    minus, height = (np.asarray(value, wide.dtype) for value in (-0.5, 1 / math.sqrt(2 * math.pi)))
+    density = lax.mul(lax.exp(lax.mul(lax.mul(minus, wide), wide)), height)
+    slope = lax.add(_cdf(wide), lax.mul(wide, density))
+    return _gelu(x), lax.mul(t, slope.astype(x.dtype))
 
 
 @jax.custom_jvp

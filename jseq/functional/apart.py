@@ -11,7 +11,11 @@ def apart(x: jax.Array) -> jax.Array:
     forward pass would keep in memory; and x itself is computed once, not within each of its readers. Around norms the
     gradient of 12 transformer blocks compiles in 0.5 of the time and runs in 0.95, of 32 residual MLPs in 0.2 and 0.8.
     """
-    return lax.platform_dependent(x, cpu=lax.optimization_barrier, default=lambda x: x)
+    return lax.platform_dependent(x, cpu=lax.optimization_barrier, default=_same)
+
+
+def _same(x: jax.Array) -> jax.Array:
+    return x
 
 
 def kept(*arrays: jax.Array) -> tuple[jax.Array, ...]:
@@ -46,7 +50,8 @@ def _turned(weight: jax.Array) -> jax.Array:
 @_turned.defjvp
 def _turned_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     (weight,), (dweight,) = primals, tangents
-    return weight, apart(dweight.swapaxes(-1, -2)).swapaxes(-1, -2)
+    order = (*range(weight.ndim - 2), weight.ndim - 1, weight.ndim - 2)
+    return weight, lax.transpose(apart(lax.transpose(dweight, order)), order)
 
 
 @jax.custom_jvp

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image, spans_of
@@ -172,7 +173,7 @@ def _in_fours(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
         return lax_conv(x, weight, options)
 
     def widened(a: jax.Array, axis: int) -> jax.Array:
-        return lax.pad(a, jnp.zeros((), a.dtype), [(0, -in_channels % 4 * (i == axis), 0) for i in range(4)])
+        return lax.pad(a, np.zeros((), a.dtype), [(0, -in_channels % 4 * (i == axis), 0) for i in range(4)])
 
     def padded(x: jax.Array, weight: jax.Array) -> jax.Array:
         return lax_conv(widened(x, 3), widened(weight, 2), options)

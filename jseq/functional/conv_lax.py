@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jseq.functional.windows import Pairs
@@ -49,4 +49,4 @@ def lax_conv(
 
 def pad_image(x: jax.Array, padding: Pairs) -> jax.Array:
     """Pads the spatial axes by zeros; by less than nothing, cuts them."""
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)])
+    return lax.pad(x, np.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)])

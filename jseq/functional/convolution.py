@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jseq.errors import expect_float
 from jseq.functional.convolve import convolve
@@ -60,7 +61,7 @@ def flatten_batch(x: jax.Array, n: int) -> jax.Array:
 
 def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
     """Adds a bias to the last axis, in the dtype of y."""
-    return y if bias is None else y + jnp.reshape(bias, (1,) * (y.ndim - 1) + (-1,)).astype(y.dtype)
+    return y if bias is None else lax.add(y, lax.expand_dims(jnp.asarray(bias, y.dtype), range(y.ndim - 1)))
 
 
 def conv1d(

@@ -8,6 +8,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from jseq.errors import OptionError, expect_key, expect_rank
 from jseq.functional.activation import floating
@@ -36,7 +38,7 @@ def _needs_mask(p: float, key: jax.Array | None, train: bool) -> bool:
 def _like(x: jax.Array, mask: jax.Array) -> jax.Array:
     # `or` with a constant gives the mask the shape and, on a mesh of explicit axes, the sharding of x:
     # `where` refuses a replicated mask there. XLA removes the `or`.
-    return jnp.zeros_like(x, dtype=bool) | mask
+    return lax.bitwise_or(lax.full_like(x, False, bool), mask)
 
 
 def _drop(x: jax.Array, p: float, key: jax.Array | None, shape: tuple[int, ...]) -> jax.Array:
@@ -45,7 +47,7 @@ def _drop(x: jax.Array, p: float, key: jax.Array | None, shape: tuple[int, ...])
     assert key is not None
     keep = _like(x, keep_mask(key, p, shape))
     wide = widen(x)  # 1 / (1 - p) rounded to bfloat16 would shift the mean by up to 0.4%
-    return jnp.where(keep, wide * (1 / (1 - p)), jnp.zeros_like(wide)).astype(x.dtype)
+    return lax.select(keep, lax.mul(wide, np.asarray(1 / (1 - p), wide.dtype)), lax.full_like(wide, 0)).astype(x.dtype)
 
 
 def dropout(x: jax.Array, p: float = 0.5, *, key: jax.Array | None = None, train: bool = True) -> jax.Array:

@@ -10,7 +10,7 @@ from jseq.errors import OptionError, ShapeError, describe, expect_features, expe
 from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
 from jseq.functional.batch_norm import average, batch_norm
-from jseq.functional.standardise import standardise
+from jseq.functional.standardise import mean_over, standardise
 from jseq.functional.windows import spatial_form
 
 
@@ -21,7 +21,7 @@ def check_groups(num_groups: int, num_channels: int) -> None:
 
 
 def _spatial_mean(spatial_dims: int, a: jax.Array) -> jax.Array:
-    return jnp.mean(a, axis=tuple(range(-1 - spatial_dims, -1)), keepdims=True)
+    return mean_over(tuple(range(-1 - spatial_dims, -1)), a)
 
 
 def group_norm(

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jseq.errors import DtypeError, ShapeError, describe, expect_features, expect_float
 from jseq.functional.apart import turned
@@ -39,7 +40,8 @@ def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> ja
     # x of 3 and 4 axes, one thread); lax.dot_general on the unflattened x is as slow as `@`.
     flat = x.ndim > 2 and not any(split_axes(x)[1:-1])
     rows = x.reshape(math.prod(x.shape[:-1]), in_features) if flat else x
-    y = jnp.matmul(rows, turned(weight.astype(x.dtype), math.prod(rows.shape[:-1])))
+    weight = turned(weight.astype(x.dtype), math.prod(rows.shape[:-1]))
+    y = lax.dot_general(rows, weight, (((rows.ndim - 1,), (0,)), ((), ())))
     if bias is not None:
         y = shift(y, bias.astype(x.dtype))
     return y.reshape(*x.shape[:-1], out_features) if flat else y

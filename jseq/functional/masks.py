@@ -11,6 +11,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.random import threefry2x32_p
 
@@ -30,7 +31,7 @@ def keep_mask(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _from_words(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
-    return jax.random.bits(key, shape, jnp.uint32) >= jnp.uint32(min(round(p * 2**32), 2**32 - 1))
+    return lax.ge(jax.random.bits(key, shape, jnp.uint32), np.uint32(min(round(p * 2**32), 2**32 - 1)))
 
 
 def _from_quarters(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
@@ -45,30 +46,35 @@ def _from_quarters(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Arra
     if jax.random.key_impl(key) != "threefry2x32" or not countable:
         return _from_words(key, p, shape)
     number = lax.iota(jnp.uint32, size).reshape(shape)
-    even, odd = _hashes(key, number >> jnp.uint32(2))
-    word = jnp.where(number & jnp.uint32(2) == 0, even, odd)
-    return (word >> (number & jnp.uint32(1)) * jnp.uint32(16)) & jnp.uint32(2**16 - 1) >= jnp.uint32(round(p * 2**16))
+    even, odd = _hashes(key, lax.shift_right_logical(number, np.uint32(2)))
+    word = lax.select(lax.eq(lax.bitwise_and(number, np.uint32(2)), np.uint32(0)), even, odd)
+    half = lax.mul(lax.bitwise_and(number, np.uint32(1)), np.uint32(16))
+    return lax.ge(_low_bits(word, half, 16), np.uint32(round(p * 2**16)))
 
 
 def _from_shared_words(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
     bits = 8 if float(p * 256).is_integer() else 16
     in_two = jax.random.key_impl(key) == "threefry2x32"
-    lanes, limit = 32 // bits * (1 + in_two), jnp.uint32(round(p * 2**bits))
+    lanes, limit = 32 // bits * (1 + in_two), np.uint32(round(p * 2**bits))
     # Lanes of the last axis keep the other axes whole, so that a mask sharded along them needs no
     # communication. Narrow last axes would waste bits: then the lanes run over the flattened mask.
     split = shape if shape and shape[-1] % lanes == 0 else (math.prod(shape),)
-    counts = (*split[:-1], -(-split[-1] // lanes))
-    size = math.prod(counts)  # along one axis: compiled sooner than of more, see drawing.py
+    *lead, last = (*split[:-1], -(-split[-1] // lanes))
+    size = math.prod(lead) * last  # along one axis: compiled sooner than of more, see drawing.py
     flat = _hashes(key, lax.iota(jnp.uint32, size)) if in_two else [jax.random.bits(key, (size,), jnp.uint32)]
-    *lead, last = counts
     # All lanes of a word at once: three kernels fewer to compile than lane by lane, in the same time (nine shapes).
-    shifts = lax.iota(jnp.uint32, 32 // bits).reshape(*(1,) * len(lead), -1, 1) * jnp.uint32(bits)
-    keep = [((word.reshape(*lead, 1, last) >> shifts) & jnp.uint32(2**bits - 1)) >= limit for word in flat]
-    keep = jnp.concatenate(keep, axis=-2).reshape(*lead, lanes * last)
-    return jnp.reshape(keep[..., : split[-1]], shape)
+    shifts = lax.mul(lax.iota(jnp.uint32, 32 // bits), np.uint32(bits)).reshape(*(1,) * len(lead), -1, 1)
+    keep = [lax.ge(_low_bits(word.reshape(*lead, 1, last), shifts, bits), limit) for word in flat]
+    keep = lax.concatenate(keep, len(lead)).reshape(*lead, lanes * last)
+    return lax.slice_in_dim(keep, 0, split[-1], axis=-1).reshape(shape)
+
+
+def _low_bits(word: jax.Array, shift: jax.Array, bits: int) -> jax.Array:
+    """The lowest bits of a word that is shifted."""
+    return lax.bitwise_and(lax.shift_right_logical(word, shift), np.uint32(2**bits - 1))
 
 
 def _hashes(key: jax.Array, number: jax.Array) -> list[jax.Array]:
     """Both words of each hash of threefry; `jax.random.bits` gives one, their exclusive or."""
-    first, second = jax.random.key_data(key)
-    return threefry2x32_p.bind(first, second, jnp.zeros_like(number), number)
+    first, second = (lax.squeeze(half, (0,)) for half in lax.split(jax.random.key_data(key), (1, 1)))
+    return threefry2x32_p.bind(first, second, lax.full_like(number, 0), number)

@@ -12,7 +12,7 @@ from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
 from jseq.functional.activation_softmax import check_axis
 from jseq.functional.apart import apart
-from jseq.functional.standardise import scale_and_shift, standardise
+from jseq.functional.standardise import inverse_root, mean_over, scale_and_shift, standardise
 from jseq.functional.vector_norm import vector_norm
 
 
@@ -56,7 +56,7 @@ def layer_norm(
     """
     x = floating(x)
     axes = _trailing(x, normalized_shape)
-    y, _, _ = standardise(widen(x), weight, bias, eps, partial(jnp.mean, axis=axes, keepdims=True))
+    y, _, _ = standardise(widen(x), weight, bias, eps, partial(mean_over, axes))
     return y.astype(x.dtype)
 
 
@@ -84,8 +84,8 @@ def rms_norm(
     axes = _trailing(x, normalized_shape)
     wide = apart(widen(x))
     added = float(jnp.finfo(wide.dtype).eps) if eps is None else eps
-    square = jnp.mean(wide * wide, axis=axes, keepdims=True)
-    return scale_and_shift(wide * lax.rsqrt(square + added), weight, None).astype(x.dtype)
+    square = mean_over(axes, lax.mul(wide, wide))
+    return scale_and_shift(lax.mul(wide, inverse_root(square, added)), weight, None).astype(x.dtype)
 
 
 def normalize(x: jax.Array, p: float = 2.0, dim: int = -1, eps: float = 1e-12) -> jax.Array:

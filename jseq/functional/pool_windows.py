@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -108,7 +107,7 @@ def pad_spatial(x: jax.Array, pool: Pool, counts: Sequence[int], value: float | 
         return x
     spatial = [(low, up, 0) for low, up in zip(pool.padding, high, strict=True)]
     batch = [(0, 0, 0)] * (x.ndim - 1 - n)
-    return lax.pad(x, jnp.asarray(value, x.dtype), [*batch, *spatial, (0, 0, 0)])
+    return lax.pad(x, np.asarray(value, x.dtype), [*batch, *spatial, (0, 0, 0)])
 
 
 def window_slice(x: jax.Array, offset: Sequence[int], counts: Sequence[int], pool: Pool) -> jax.Array:

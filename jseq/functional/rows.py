@@ -17,17 +17,17 @@ PARTS = 64
 
 def row(vector: jax.Array, x: jax.Array) -> jax.Array:
     """Gives the vector as many axes as x has."""
-    return vector.reshape((1,) * (x.ndim - vector.ndim) + vector.shape)
+    return lax.expand_dims(vector, range(x.ndim - vector.ndim))
 
 
 def shift(x: jax.Array, vector: jax.Array) -> jax.Array:
     """Gives x + vector, a vector of the last axes. A large gradient is that of `spread`, summed in float32 at least."""
-    return _shift(x, vector) if _parts(vector, x) else x + spread(vector, x)
+    return _shift(x, vector) if _parts(vector, x) else lax.add(x, spread(vector, x))
 
 
 def scale(x: jax.Array, vector: jax.Array) -> jax.Array:
     """Gives x * vector, with a gradient as that of `shift`."""
-    return _scale(x, vector) if _parts(vector, x) else x * spread(vector, x)
+    return _scale(x, vector) if _parts(vector, x) else lax.mul(x, spread(vector, x))
 
 
 def spread(vector: jax.Array, x: jax.Array) -> jax.Array:

@@ -1,11 +1,12 @@
-"""Operations that are linear in each of two arrays, and whose derivatives have forms of their own."""
+"""Operations that are linear, in one array or in each of two, so that JAX need not find their derivatives."""
 
+import functools
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 Form = Callable[[jax.Array, jax.Array], jax.Array]
@@ -19,7 +20,7 @@ class Terms(NamedTuple):
     by_weight: Form
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(2,))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def in_terms(x: jax.Array, weight: jax.Array, terms: Terms) -> jax.Array:
     """Gives `terms.output(x, weight)`; its gradients are the transposes of the other two."""
     return terms.output(x, weight)
@@ -35,7 +36,20 @@ def _in_terms_jvp(
     if not isinstance(dw, SymbolicZero):
         moved.append(terms.by_weight(x, dw))
     y = in_terms(x, weight, terms)
-    return y, sum(moved[1:], moved[0]) if moved else jnp.zeros_like(y)
+    return y, functools.reduce(lax.add, moved) if moved else jnp.zeros_like(y)
 
 
 in_terms.defjvp(_in_terms_jvp, symbolic_zeros=True)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def linearly(x: jax.Array, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """Gives `function(x)`, linear in x, and so its own derivative, which JAX would trace a choice by platform for."""
+    return function(x)
+
+
+@linearly.defjvp
+def _linearly_jvp(
+    function: Callable[[jax.Array], jax.Array], primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    return linearly(primals[0], function), linearly(tangents[0], function)

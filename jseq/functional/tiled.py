@@ -33,7 +33,7 @@ def _by_weight(x: jax.Array, g: jax.Array, padding: Pairs) -> jax.Array:
 
 def _by_input(g: jax.Array, weight: jax.Array, padding: Pairs) -> jax.Array:
     opposite = tuple((2 - low, 2 - high) for low, high in padding)
-    return conv_tiled(g, jnp.flip(weight, (0, 1)).swapaxes(2, 3), opposite)
+    return conv_tiled(g, lax.transpose(lax.rev(weight, (0, 1)), (0, 1, 3, 2)), opposite)
 
 
 def _output_type(x: Any, weight: Any, padding: Pairs) -> Any:
