@@ -12,6 +12,7 @@ from jax.extend.random import threefry_2x32
 from jax.sharding import PartitionSpec as P
 
 from jseq import functional as F
+from jseq.functional.apart import apart
 
 SAME = {
     "max_pool2d": lambda x, w: F.max_pool2d(x, 3, 2, padding=1),
@@ -105,6 +106,21 @@ def test_what_nvidia_gpus_keep(trace_for, name):
     found = jax.jit(lambda x, w: gradients(x, w))(x, w)
     for a, b in zip(found, wanted, strict=True):  # float32, summed in another order
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * float(jnp.abs(b).max()))
+
+
+def test_what_cpus_keep_apart():
+    """A barrier there, nothing elsewhere; a linear operation whose derivatives, transposes and maps are its own."""
+    x, t = jnp.arange(6.0).reshape(2, 3), jnp.ones((2, 3))
+    traced = jax.jit(lambda x: jax.vmap(jax.grad(lambda x: jnp.sum(apart(x) ** 2)))(x)).trace(x)
+    barriers = {p: traced.lower(lowering_platforms=(p,)).as_text().count("_barrier") for p in ("cpu", "cuda", "tpu")}
+    assert barriers == {"cpu": 2, "cuda": 0, "tpu": 0}
+    for run in (apart, jax.jit(apart), jax.vmap(apart), jax.remat(apart)):
+        np.testing.assert_array_equal(run(x), x)
+        np.testing.assert_array_equal(jax.jvp(run, (x,), (t,))[1], t)
+        np.testing.assert_array_equal(jax.vjp(run, x)[1](t)[0], t)
+    np.testing.assert_array_equal(jax.hessian(lambda x: jnp.sum(apart(x) ** 3))(t[0]), 6 * jnp.eye(3))
+    exported = jax.export.export(jax.jit(apart), platforms=("cpu", "cuda"))(x)
+    np.testing.assert_array_equal(exported.call(x), x)
 
 
 @pytest.mark.parametrize("name", ["layer_norm", "group_norm", "instance_norm"])

@@ -14,7 +14,7 @@ import numpy as np
 FREE = frozenset({
     "broadcast_in_dim", "reshape", "transpose", "squeeze", "expand_dims", "slice", "dynamic_slice",
     "dynamic_update_slice", "gather", "scatter", "pad", "concatenate", "rev", "iota", "copy", "stop_gradient",
-    "split", "optimization_barrier", "random_seed", "random_wrap", "random_unwrap", "random_fold_in",
+    "split", "optimization_barrier", "apart", "random_seed", "random_wrap", "random_unwrap", "random_fold_in",
     "random_split", "random_clone", "bitcast_convert_type", "device_put", "sharding_constraint", "name", "top_k",
     "reshard", "layout_constraint", "full", "empty", "exp", "exp2", "log", "log1p", "expm1", "tanh", "tan", "sin",
     "cos", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erf", "sqrt", "rsqrt", "cbrt", "pow",
