@@ -11,7 +11,7 @@ from jax.extend.random import define_prng_impl
 
 
 def made_with_key(run: Callable[..., Any], *args: Any) -> Any:
-    """The shapes of `run(key, *args)`: of one that draws nothing, or of JAX's default where `run` asks for that.
+    """The shapes of `run(key, *args)`, for a key that draws nothing; for JAX's own key where `run` fails with that.
 
     The shapes of a linear layer's params, which `apply` holds what it gets against, take 0.6 ms so in place of 7.9.
     """
