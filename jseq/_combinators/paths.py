@@ -5,10 +5,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import jax
-
 from jseq._core import calls
 from jseq._core.checks import by_path
+from jseq._core.shaping import made_with_key
 from jseq.core import Layer
 from jseq.errors import LayerError, OptionError, ParamsError, near_misses
 
@@ -102,7 +101,7 @@ def as_paths(select: Any, argument: str = "select") -> tuple[str, ...]:
 def declared(layer: Layer) -> Any:
     """The shapes of a layer's params when every size is declared; None when x decides."""
     try:
-        return jax.eval_shape(lambda: calls.run_init(layer, jax.random.key(0), None))[0]
+        return made_with_key(lambda key: calls.run_init(layer, key, None))[0]
     except Exception:  # A size is to be inferred: the paths are looked up at init, where x is known.
         return None
 

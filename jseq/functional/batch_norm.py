@@ -13,6 +13,7 @@ from jax import lax
 from jseq.errors import OptionError, ShapeError, describe, expect_features
 from jseq.functional.activation import floating
 from jseq.functional.activation_smooth import widen
+from jseq.functional.standardise import inverse_root
 
 AxisName = str | tuple[str, ...] | None
 _Three = tuple[jax.Array, jax.Array, jax.Array]
@@ -135,7 +136,7 @@ def _forward(x: jax.Array, weight: jax.Array, bias: jax.Array, eps: float, axis_
     centred = lax.sub(wide, _wide(mean, wide))
     # Two passes: E[x^2] - E[x]^2 is 0 at mean 1e4, std 1 in float32.
     var = _mean(lax.mul(centred, centred), axis_name)
-    inverse = lax.rsqrt(lax.add(var, np.asarray(eps, var.dtype)))
+    inverse = inverse_root(var, eps)
     y = lax.add(lax.mul(centred, _wide(lax.mul(inverse, weight), wide)), _wide(bias, wide))
     return y.astype(x.dtype), mean, var, inverse
 

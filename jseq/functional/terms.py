@@ -44,7 +44,7 @@ in_terms.defjvp(_in_terms_jvp, symbolic_zeros=True)
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def linearly(x: jax.Array, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """Gives `function(x)`, linear in x, and so its own derivative, which JAX would trace a choice by platform for."""
+    """Gives `function(x)`, linear in x and so its own derivative, for which JAX would go through all platforms."""
     return function(x)
 
 
