@@ -89,8 +89,10 @@ def _divided_late(
     if seen is not None:
         scores = jnp.where(seen, scores, -jnp.inf)
     # The result does not depend on the shift, so its derivative is zero: not one to compute. Both bounds are for rows
-    # that see nothing, the sum of all others is 1 or more; as `where` they took a third of the forward pass.
+    # that see nothing, the sum of all others is 1 or more; as `where` they took a third of the forward pass. The
+    # weights of such rows are zero and so are their gradients, whatever the derivative of the bound: it needs none.
     top = lax.stop_gradient(scores.max(axis=-1, keepdims=True, initial=jnp.finfo(scores.dtype).min))
     weights = jnp.exp(scores - top)
-    total = jnp.maximum(weights.sum(axis=-1, keepdims=True), 0.5)
+    total = weights.sum(axis=-1, keepdims=True)
+    total = total + lax.stop_gradient(jnp.maximum(0.5 - total, 0))
     return (_average(weights, v, p, key, scores.dtype) / total).astype(v.dtype)
