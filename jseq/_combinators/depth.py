@@ -12,6 +12,7 @@ from jseq._core.keys import child_keys, stable_number
 from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ParamsError, ShapeError, describe, near_misses
+from jseq.functional.sharded import varying_alike
 
 Context = Mapping[str, Any] | None
 
@@ -71,6 +72,7 @@ def repeat(layer: Layer | Any, n: int, *, stacked: bool = True, remat: bool = Fa
             check_kept(x, y)
             return y, s
 
+        x = varying_alike(x, params, state, keys)
         y, states = jax.lax.scan(jax.checkpoint(step) if remat else step, x, (params, state, keys), n, unroll=unroll)
         return y, states if stacked or not jax.tree.leaves(states) else unstack_params(states)
 

@@ -13,6 +13,7 @@ from jseq.functional.blocked_attention import Plan, attend_blocked
 from jseq.functional.dense_attention import attend_dense, visible
 from jseq.functional.dropout import check_probability
 from jseq.functional.fused_attention import attend_fused, fits
+from jseq.functional.sharded import varying_alike
 
 # From this many keys on, blocks beat one product over all of them (CPU, forward and gradient, of the
 # einsum on the unmoved axes): causal 0.8, 0.5, 0.25 to 0.5, 0.16 at 256, 512, 1024, 2048; full 0.7, 0.7,
@@ -207,6 +208,7 @@ def _is_key_mask(mask: jax.Array | None) -> bool:
 
 def _blocked(plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Attends blockwise; q (..., heads, T, d), k and v (..., kv_heads, S, d)."""
+    q, k, v, mask = varying_alike((q, k, v, mask))
     lead, heads, kv_heads = q.shape[:-3], q.shape[-3], k.shape[-3]
     n = math.prod(lead) * kv_heads
     if mask is not None:

@@ -15,6 +15,8 @@ import numpy as np
 from jax import lax
 from jax.extend.random import threefry2x32_p
 
+from jseq.functional.sharded import varying_alike
+
 
 def keep_mask(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
     """Draws which elements stay: True with probability 1 - p, by 8 or 16 bits each on CPU, 16 on NVIDIA GPUs, else 32.
@@ -77,4 +79,5 @@ def _low_bits(word: jax.Array, shift: jax.Array, bits: int) -> jax.Array:
 def _hashes(key: jax.Array, number: jax.Array) -> list[jax.Array]:
     """Both words of each hash of threefry; `jax.random.bits` gives one, their exclusive or."""
     first, second = (lax.squeeze(half, (0,)) for half in lax.split(jax.random.key_data(key), (1, 1)))
-    return threefry2x32_p.bind(first, second, lax.full_like(number, 0), number)
+    words = threefry2x32_p.bind(first, second, lax.full_like(number, 0), number)
+    return varying_alike(words, key)  # JAX forgets that the key differs over devices

@@ -12,6 +12,7 @@ from jax import lax
 from jseq.errors import ShapeError, describe, expect_features, expect_float, expect_rank
 from jseq.functional.attention import length_mask
 from jseq.functional.linear import linear
+from jseq.functional.sharded import varying_alike
 
 State = tuple[jax.Array, ...]
 
@@ -72,7 +73,7 @@ def run_layer(
         valid = jnp.moveaxis(length_mask(lengths, length).reshape(n, length), 1, 0)[..., None]
     flat = tuple(a.reshape(n, a.shape[-1]) for a in state)
     steps = jnp.moveaxis(x.reshape(n, length, features), 1, 0)
-    result: Any = _layer(cell, reverse, steps, flat, weights, valid)
+    result: Any = _layer(cell, reverse, *varying_alike((steps, flat, weights, valid)))
     y, last = result
     y = jnp.moveaxis(y, 0, 1).reshape(*lead, length, y.shape[-1])
     return y, tuple(a.reshape(*lead, a.shape[-1]) for a in last)
