@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jseq._combinators.children import inner
+from jseq._combinators.siblings import init_mapped
 from jseq._combinators.stacking import stack_params, tuple_of_pairs, unstack_params
 from jseq._core.keys import child_keys, stable_number
 from jseq._layers.options import at_least
@@ -58,7 +59,7 @@ def repeat(layer: Layer | Any, n: int, *, stacked: bool = True, remat: bool = Fa
     def init(key: jax.Array, x: Any) -> tuple[Any, Any]:
         if x is not None:
             check_kept(x, child.init(key, x)[2])
-        made = jax.vmap(lambda key: child.init(key, x)[:2])(child_keys(key, numbers))
+        made = init_mapped(lambda key: child.init(key, x)[:2], child_keys(key, numbers))
         return made if stacked else tuple_of_pairs(made, n)
 
     def apply(params: Any, state: Any, x: Any, key: Any, train: bool, context: Context) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """Spectral norm: weights divided by their largest singular value."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,8 @@ from jseq._combinators.children import Children
 from jseq._layers.options import at_least
 from jseq.core import Layer, layer
 from jseq.errors import OptionError, ShapeError, describe, expect_float
+from jseq.functional.drawing import drawn
+from jseq.functional.sharded import varying_alike
 
 WARM_UP = 15  # steps of power iteration at init, as torch.nn.utils.parametrizations.spectral_norm makes them
 
@@ -57,7 +60,8 @@ def power_iteration(n_power_iterations: int = 1, eps: float = 1e-12, dim: int = 
         if x is None:
             raise ShapeError("the sizes of u and v are inferred from x. The call that works: init(key, x).")
         height, width = jax.eval_shape(lambda x: as_matrix(x, dim), x).shape
-        u, v = (jax.random.normal(jax.random.fold_in(key, i), (size,)) for i, size in enumerate((height, width)))
+        sizes = enumerate((height, width))
+        u, v = (drawn(jax.random.normal, jax.random.fold_in(key, i), (size,)) for i, size in sizes)
         return (), {"u": unit(u, eps), "v": unit(v, eps)}
 
     def apply(params: tuple[()], state: dict[str, jax.Array], x: jax.Array, train: bool) -> tuple[Any, Any]:
@@ -136,13 +140,16 @@ def as_matrix(weight: jax.Array, dim: int) -> jax.Array:
     return front.reshape(front.shape[0], -1)
 
 
+@partial(jax.jit, static_argnames=("steps", "eps"))
 def iterate(matrix: jax.Array, u: jax.Array, v: jax.Array, steps: int, eps: float) -> tuple[jax.Array, jax.Array]:
     """Steps of power iteration, through which no gradient passes."""
     fixed = jax.lax.stop_gradient(matrix).astype(u.dtype)
-    for _ in range(steps):
-        u = unit(jnp.dot(fixed, v), eps)
-        v = unit(jnp.dot(u, fixed), eps)
-    return u, v
+
+    def step(_: Any, vectors: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        u = unit(jnp.dot(fixed, vectors[1]), eps)
+        return u, unit(jnp.dot(u, fixed), eps)
+
+    return jax.lax.fori_loop(0, steps, step, varying_alike((u, v), fixed))
 
 
 def unit(vector: jax.Array, eps: float) -> jax.Array:

@@ -1,6 +1,7 @@
 """The transformer: its encoder, its decoder, and both."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from jseq._layers.normalisation import layer_norm
 from jseq._layers.options import at_least
 from jseq._layers.pairs import two_arrays
 from jseq.core import Layer, layer
+from jseq.functional.drawing import drawn
 
 
 @layer
@@ -206,6 +208,6 @@ def glorot_matrices(key: jax.Array, params: Any) -> Any:
         if leaf.ndim != 2:
             return leaf
         own = child_key(key, stable_number(jax.tree_util.keystr(path, simple=True, separator=".")))
-        return glorot(own, leaf.shape, leaf.dtype)
+        return drawn(partial(glorot, dtype=leaf.dtype), own, leaf.shape)
 
     return jax.tree_util.tree_map_with_path(draw, params)

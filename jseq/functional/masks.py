@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 from jax.extend.random import threefry2x32_p
 
+from jseq._core.threefry import THREEFRY
 from jseq.functional.sharded import varying_alike
 
 
@@ -45,7 +46,7 @@ def _from_quarters(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Arra
     """
     size = math.prod(shape)
     countable = not isinstance(size, int) or size < 2**32  # by a word; open sizes (jax.export) are no ints
-    if jax.random.key_impl(key) != "threefry2x32" or not countable:
+    if jax.random.key_impl(key) != THREEFRY or not countable:
         return _from_words(key, p, shape)
     number = lax.iota(jnp.uint32, size).reshape(shape)
     even, odd = _hashes(key, lax.shift_right_logical(number, np.uint32(2)))
@@ -56,7 +57,7 @@ def _from_quarters(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Arra
 
 def _from_shared_words(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
     bits = 8 if float(p * 256).is_integer() else 16
-    in_two = jax.random.key_impl(key) == "threefry2x32"
+    in_two = jax.random.key_impl(key) == THREEFRY
     lanes, limit = 32 // bits * (1 + in_two), np.uint32(round(p * 2**bits))
     # Lanes of the last axis keep the other axes whole, so that a mask sharded along them needs no
     # communication. Narrow last axes would waste bits: then the lanes run over the flattened mask.
