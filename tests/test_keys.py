@@ -69,7 +69,8 @@ def test_no_key_operation_without_a_random_layer():
     model = mlp(jseq.relu())
     params = model.init(KEY)
     text = str(jax.make_jaxpr(lambda p, x, k: model.apply(p, x, key=k, train=True))(params, jnp.ones((2, 4)), KEY))
-    assert "random" not in text and "threefry" not in text
+    assert not any(name in text for name in ("random", "threefry", "mix"))
+    assert "mix" in str(jax.make_jaxpr(lambda key: child_key(key, 1))(KEY))
 
 
 def test_masks_and_params_are_the_same_when_sharded():

@@ -92,3 +92,24 @@ def test_attention_in_blocks(differs) -> None:
     wanted, back = jax.vjp(attend, *arrays)
     chex.assert_trees_all_close(y, twice(wanted), rtol=1e-4, atol=1e-5)
     chex.assert_trees_all_close(grads, [2 * g for g in back(2 * wanted)], rtol=1e-3, atol=1e-4)
+
+
+@jseq.layer(context=("shift",))
+def shifted():
+    def apply(params, x, context):
+        first, *carry = x if isinstance(x, tuple) else (x,)
+        return sum(carry, first) + jnp.broadcast_to(context["shift"], first.shape)
+
+    return lambda key, x: (), apply
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [jseq.repeat(shifted(), 3), jseq.recurrent(shifted())], ids=["repeat", "recurrent"])
+def test_what_is_read_from_context_may_differ(layer) -> None:
+    x, shifts = jnp.ones((3, 8)), jnp.arange(16.0).reshape(2, 8)
+
+    def own(x, shifts):
+        return layer.apply((), x, context={"shift": shifts[0]})[None], ()
+
+    y, _ = over_devices(own, P(), P("data"))(x, shifts)
+    chex.assert_trees_all_close(y, jnp.stack([layer.apply((), x, context={"shift": shift}) for shift in shifts]))

@@ -110,3 +110,18 @@ def test_copies_draw_under_jit_what_they_draw_without(stacked, impl) -> None:
     init = jseq.repeat(jseq.residual(jseq.linear(8, 8)), 5, stacked=stacked).init
     key = jax.random.key(3, impl=impl)
     chex.assert_trees_all_close(jax.jit(init)(key), init(key), rtol=1e-6)
+
+
+def test_copies_of_copies_are_traced_once() -> None:
+    """Not once for each platform of each row around them."""
+    traced = []
+
+    @jseq.layer
+    def counted():
+        return lambda key, x: traced.append(0) or {"weight": jax.random.normal(key, (4,))}, lambda params, x: x
+
+    model = counted()
+    for _ in range(4):
+        model = jseq.repeat(model, 2)
+    jax.jit(model.init).trace(KEY)
+    assert len(traced) == 1

@@ -73,7 +73,7 @@ def repeat(layer: Layer | Any, n: int, *, stacked: bool = True, remat: bool = Fa
             check_kept(x, y)
             return y, s
 
-        x = varying_alike(x, params, state, keys)
+        x = varying_alike(x, params, state, keys, context)
         y, states = jax.lax.scan(jax.checkpoint(step) if remat else step, x, (params, state, keys), n, unroll=unroll)
         return y, states if stacked or not jax.tree.leaves(states) else unstack_params(states)
 

@@ -79,7 +79,7 @@ def recurrent(cell: Layer | Any, *, reverse: bool = False, return_state: bool = 
         zeros = zero_carry(lambda x: child.apply(params, state, x, context=given)[0], first)
         carry = zeros if start is None else started(zeros, start)
         steps = (jnp.moveaxis(x, -2, 0), keys, within(lengths, x))
-        carry, state = varying_alike((carry, state), params, steps)
+        carry, state = varying_alike((carry, state), params, steps, given)
         (carry, state), y = jax.lax.scan(step, (carry, state), steps, reverse=reverse)
         y = jnp.moveaxis(y, 0, x.ndim - 2)
         return ((y, carry) if return_state else y), state

@@ -140,16 +140,26 @@ def as_matrix(weight: jax.Array, dim: int) -> jax.Array:
     return front.reshape(front.shape[0], -1)
 
 
-@partial(jax.jit, static_argnames=("steps", "eps"))
 def iterate(matrix: jax.Array, u: jax.Array, v: jax.Array, steps: int, eps: float) -> tuple[jax.Array, jax.Array]:
     """Steps of power iteration, through which no gradient passes."""
     fixed = jax.lax.stop_gradient(matrix).astype(u.dtype)
+    if steps == WARM_UP:
+        return warmed_up(fixed, *varying_alike((u, v), fixed), eps)
+    for _ in range(steps):
+        u, v = moved(fixed, v, eps)
+    return u, v
 
-    def step(_: Any, vectors: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        u = unit(jnp.dot(fixed, vectors[1]), eps)
-        return u, unit(jnp.dot(u, fixed), eps)
 
-    return jax.lax.fori_loop(0, steps, step, varying_alike((u, v), fixed))
+@partial(jax.jit, static_argnames="eps")
+def warmed_up(matrix: jax.Array, u: jax.Array, v: jax.Array, eps: float) -> tuple[jax.Array, jax.Array]:
+    """Many steps, in a loop: XLA would draw the initial values of the matrix anew within each of them."""
+    return jax.lax.fori_loop(0, WARM_UP, lambda _, vectors: moved(matrix, vectors[1], eps), (u, v))
+
+
+def moved(matrix: jax.Array, v: jax.Array, eps: float) -> tuple[jax.Array, jax.Array]:
+    """One step."""
+    u = unit(jnp.dot(matrix, v), eps)
+    return u, unit(jnp.dot(u, matrix), eps)
 
 
 def unit(vector: jax.Array, eps: float) -> jax.Array:

@@ -12,7 +12,7 @@ from jseq._core.threefry import unrolled
 def drawn(draw: Callable[[jax.Array, tuple[int, ...]], jax.Array], key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Gives `draw(key, shape)`, on CPU without the loops that JAX has there: the same numbers, sooner.
 
-    Args: draw: such as `jax.random.normal`; it makes no other keys. key: PRNG key. shape: of the result.
+    Args: draw: such as `jax.random.normal`. key: PRNG key. shape: of the result.
 
     >>> import jax
     >>> drawn(jax.random.normal, jax.random.key(0), (2, 3)).shape

@@ -120,7 +120,7 @@ def fold(
         )
     pads = options[2]
     shape = (*x.shape[:-2], *(s + 2 * p for s, p in zip(sizes, pads, strict=True)), x.shape[-1] // taps)
-    image = lax.full_like(x, 0, shape=shape)  # of the type of x on a mesh; never made
+    image = jax.eval_shape(lambda x: lax.full_like(x, 0, shape=shape), x)  # differs over devices where x does
     # The transpose of slices is lax.pad with interior zeros, which XLA adds up in one loop.
     y = jax.linear_transpose(partial(_windows, counts=counts, options=options), image)(x)[0]
     return pad_spatial(y, tuple((-p, -p) for p in pads))
