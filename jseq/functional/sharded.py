@@ -25,8 +25,8 @@ def varying_alike(tree: Any, *others: Any) -> Any:
     return jax.tree.map(lambda a: _cast(a, tuple(axes - _varying(a))), tree) if axes else tree
 
 
-def _varying(x: jax.Array) -> frozenset[str]:
-    return jax.typeof(x).manual_axis_type.varying
+def _varying(x: Any) -> frozenset[str]:
+    return jax.typeof(x).manual_axis_type.varying if isinstance(x, jax.Array) else frozenset()
 
 
 def _cast(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
