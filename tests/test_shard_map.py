@@ -113,3 +113,18 @@ def test_what_is_read_from_context_may_differ(layer) -> None:
 
     y, _ = over_devices(own, P(), P("data"))(x, shifts)
     chex.assert_trees_all_close(y, jnp.stack([layer.apply((), x, context={"shift": shift}) for shift in shifts]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", [P(None, "data"), P("data", None)], ids=str)
+def test_spectral_norm_is_evaluated_with_a_weight_that_is_split(spec) -> None:
+    model = jseq.spectral_norm(jseq.linear(8, 4))
+    init, apply = jseq.with_state(model)
+    x = jax.random.normal(jax.random.key(1), (2, 8))
+    params, state = init(jax.random.key(0), x)
+    wanted, _ = apply(params, state, x)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        split = jax.tree.map(lambda a: jax.device_put(a, spec if a.ndim == 2 else P()), params)
+        y, _ = jax.jit(apply)(split, state, jax.device_put(x, P()))
+    chex.assert_trees_all_close(y, wanted, rtol=1e-5)
