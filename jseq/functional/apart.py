@@ -59,9 +59,13 @@ def _turned(weight: jax.Array) -> jax.Array:
 
 @_turned.defjvp
 def _turned_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    (weight,), (dweight,) = primals, tangents
+    return primals[0], turn(tangents[0])
+
+
+def turn(weight: jax.Array) -> jax.Array:
+    """Gives the weight of `x @ weight`, whose transpose by the weight is `(g.T @ x).T`."""
     order = (*range(weight.ndim - 2), weight.ndim - 1, weight.ndim - 2)
-    return weight, lax.transpose(apart(lax.transpose(dweight, order)), order)
+    return lax.transpose(apart(lax.transpose(weight, order)), order)
 
 
 @jax.custom_jvp

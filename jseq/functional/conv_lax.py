@@ -1,6 +1,6 @@
-"""XLA's own convolution, and what all of its forms need: the options, the sizes, the padding."""
+"""XLA's own convolution, as it is, spread, padded or cut, and what all of its forms need: options, sizes, padding."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -50,3 +50,30 @@ def lax_conv(
 def pad_image(x: jax.Array, padding: Pairs) -> jax.Array:
     """Pads the spatial axes by zeros; by less than nothing, cuts them."""
     return lax.pad(x, np.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)])
+
+
+def spread_conv(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
+    """The same sum, with the last axis of both operands and the stride spread by two."""
+    (*strides, stride), (*pairs, (low, high)), (*dilations, dilation) = options
+    apart = ((*strides, 2 * stride), (*pairs, (2 * low, 2 * high)), (*dilations, 2 * dilation))
+    return lax_conv(x, weight, apart, apart=(*(1,) * len(strides), 2))
+
+
+def padded_conv(x: jax.Array, weight: jax.Array, conv: Callable[..., jax.Array], options: Options) -> jax.Array:
+    """Convolves x that is padded before."""
+    stride, padding, dilation = options
+    x = lax.optimization_barrier(pad_image(x, padding))  # or XLA takes the padding back
+    return conv(x, weight, (stride, ((0, 0),) * len(stride), dilation))
+
+
+def cut_conv(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
+    """Cuts the output, of a stride of one, from that of all places where a window meets x.
+
+    So the transpose by x pads what it is given.
+    """
+    strides, padding, dilations = options
+    spans = spans_of(weight.shape, dilations)
+    y = lax.optimization_barrier(lax_conv(x, weight, (strides, tuple((span, span) for span in spans), dilations)))
+    firsts = [span - low for span, (low, _) in zip(spans, padding, strict=True)]
+    each = zip(firsts, output_sizes(x.shape[1:-1], weight.shape, options), y.shape[1:-1], strict=True)
+    return pad_image(y, tuple((-first, first + count - size) for first, count, size in each))
