@@ -182,6 +182,26 @@ def test_half_precision_is_written_as_it_is():
     np.testing.assert_allclose(np.asarray(ours, float), theirs.astype(float), atol=5e-3)  # float16 has 11 bits
 
 
+@needs_onnx
+@pytest.mark.parametrize("plain", [
+    jseq.sequential(jseq.relu(), jseq.tanh()), jseq.sequential({"act": jax.nn.relu}), jseq.repeat(jseq.tanh(), 2),
+], ids=repr)  # fmt: skip
+def test_adapt_writes_composed_layers_on_both_sides(plain):
+    model, x = jseq.adapt(jseq.linear(5, 3), plain, plain), normal(4, 5)
+    params = model.init(KEY)
+    assert error(model.apply(params, x), run(jseq.to_onnx(model, params, x=x), named(x, "x"))) < 1e-5
+
+
+@needs_onnx
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_converted_recurrence_is_written(kind):
+    torch = pytest.importorskip("torch")
+    model, params, state = jseq.from_torch(getattr(torch.nn, kind)(3, 4, 2))
+    x = normal(5, 2, 3)  # (T, N, C)
+    written = jseq.to_onnx(model, params, state, x, batch=None)
+    assert error(model.apply(params, x), run(written, named(x, "x"))) < 1e-5
+
+
 # --- every layer ---
 
 

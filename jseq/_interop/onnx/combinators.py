@@ -122,7 +122,7 @@ def adapted(graph: Graph, call: Call) -> Any:
         if call.options[name] is None:
             return x
         layer = as_layer(call.options[name])
-        return emit(graph, layer, paths.declared(layer), (), x, {})
+        return emit(graph, layer, paths.declared(layer), None, x, {})  # as `plain_function` applies it
 
     (child,) = call.layer.children.values()  # pyright: ignore[reportAttributeAccessIssue]
     return plain("after", emit(graph, child, call.params, call.state, plain("before", call.x), call.context))
