@@ -329,6 +329,14 @@ def test_a_converter_with_other_names_is_refused(monkeypatch):
         jseq.to_torch(shift(2), {"offset": jnp.zeros(2)})
 
 
+def test_adapt_takes_composed_layers_on_both_sides():
+    plain = jseq.sequential({"act": jax.nn.relu, "more": jseq.residual(jseq.tanh())})
+    model, x = jseq.adapt(jseq.linear(3, 4), plain, plain), jax.random.normal(KEY, (2, 3))
+    params = model.init(KEY)
+    y = torch.tensor(np.asarray(model.apply(params, x)))
+    close(jseq.to_torch(model, params)(torch.tensor(np.asarray(x))), y, 1e-5)
+
+
 SQUARE = jseq.sequential(jseq.linear(3, 3), jseq.linear(3, 3))
 
 

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jseq._interop.extras import need
 from jseq._interop.to_torch.classes import Own, made, plain
 from jseq._interop.to_torch.layouts import axis_in, left
-from jseq._interop.to_torch.registry import Call, convert, converter
-from jseq.core import as_layer
+from jseq._interop.to_torch.registry import Call, convert_plain, converter
 
 # jax.nn's functions, with their defaults, and torch.nn's modules.
 MODULES = {
@@ -79,5 +78,5 @@ def glu(call: Call) -> Any:
 
 def function_module(function: Any, layout: int = 0) -> Any:
     """The module of a function of one array, or of a layer without arrays, on arrays of this layout."""
-    module, gives = convert(as_layer(function), (), (), layout)
+    module, gives = convert_plain(function, layout)
     return left(module, gives, layout)

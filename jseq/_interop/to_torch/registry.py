@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jseq._combinators import paths
 from jseq._combinators.children import Child, Children
 from jseq._core.checks import by_path
 from jseq._interop.extras import need
 from jseq._interop.targets import check_targets, registered
 from jseq._interop.to_torch.layouts import Layout, entered, left
-from jseq.core import Layer
+from jseq.core import Layer, as_layer
 from jseq.errors import ConversionError, LayerError
 
 FEATURES = "features"  # what a layer wants that works on the last axis and keeps the others
@@ -156,6 +157,12 @@ def convert(layer: Layer, params: Any, state: Any, have: Layout, name: str = "")
         if name:
             error.enter(name)
         raise
+
+
+def convert_plain(function: Any, have: Layout) -> tuple[Any, Layout]:
+    """The module of a function of one array, or of a layer without arrays, and the layout of its output."""
+    layer = as_layer(function)
+    return convert(layer, paths.declared(layer), None, have)
 
 
 def built(found: Converter, call: Call) -> Any:

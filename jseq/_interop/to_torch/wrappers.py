@@ -24,7 +24,16 @@ from jseq._interop.leaves import Leaf
 from jseq._interop.to_torch.classes import Own, made, plain, submodule
 from jseq._interop.to_torch.layers import by_name
 from jseq._interop.to_torch.layouts import Layout, after, before, entered, left
-from jseq._interop.to_torch.registry import Call, Parts, convert, converter, inside, of_child, wanted, wrapped
+from jseq._interop.to_torch.registry import (
+    Call,
+    Parts,
+    convert_plain,
+    converter,
+    inside,
+    of_child,
+    wanted,
+    wrapped,
+)
 from jseq._interop.to_torch.sequences import timed
 from jseq.core import Layer, as_layer
 from jseq.errors import ConversionError
@@ -66,13 +75,13 @@ def adapted(call: Call) -> Any:
         if have == 0 and enters and first == to_last(enters):
             have = enters
         else:
-            change, have = convert(first, (), (), have)
+            change, have = convert_plain(first, have)
     module, gives = inside(call, have)
     if change is not None and not does_nothing(change):
         before(module, change)
     if last is None:
         return module, gives
-    change, gives = convert(as_layer(last), (), (), gives)
+    change, gives = convert_plain(last, gives)
     return module if does_nothing(change) else after(module, change), gives
 
 
