@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, ParamSpec, overload
 
-from jseq._core import calls, editing, printing, values
+from jseq._core import calls, editing, printing, torch_habits, values
 from jseq._core.calls import no_params
 from jseq.errors import CallError, LayerError, near_misses
 
@@ -220,8 +220,8 @@ def _decorate(build: Callable[..., Any], reads: frozenset[str]) -> Callable[...,
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             unknown = [near_misses(word, signature.parameters) for word in kwargs.keys() - signature.parameters]
-            raise CallError(f"{error}.{''.join(unknown)} The call that works: {name}{signature_text(signature)}.",
-                            name) from None  # fmt: skip
+            call = f"The call that works: {name}{values.signature_text(constructor)}."
+            raise CallError(f"{error}.{''.join(unknown)} {call}", name) from None
         bound.apply_defaults()
         shown = name  # the arguments too, once they are values
         try:
@@ -237,12 +237,6 @@ def _decorate(build: Callable[..., Any], reads: frozenset[str]) -> Callable[...,
 
     CONSTRUCTORS[values.constructor_name(constructor)] = constructor
     return constructor
-
-
-def signature_text(signature: inspect.Signature) -> str:
-    """The arguments of a constructor as a reader types them, without annotations."""
-    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
-    return str(signature.replace(parameters=bare, return_annotation=signature.empty))
 
 
 def is_constructor(value: Any) -> bool:
@@ -277,9 +271,12 @@ def as_layer(value: Any) -> Layer:
     if is_constructor(value):
         name = value.__name__
         raise CallError(f"{name} is a constructor that was not called. The call that works: "
-                        f"{name}{signature_text(inspect.signature(value))}.")  # fmt: skip
+                        f"{name}{values.signature_text(value)}.")  # fmt: skip
     if isinstance(value, list | tuple):
         raise CallError("expected layers one by one, got a list. The call that works: sequential(*layers).")
+    instead = torch_habits.instead_of(value, CONSTRUCTORS)
+    if instead:
+        raise CallError(instead)
     if not callable(value) or isinstance(value, type):
         raise CallError(f"expected a layer or a function of one array, got {type(value).__name__} {value!r:.60}.")
     return lift(value)

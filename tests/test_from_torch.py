@@ -267,3 +267,17 @@ def test_what_has_no_equivalent_is_named(make, text):
 def test_another_layout_is_refused():
     with pytest.raises(ConversionError, match=r"expected layout to be .torch. or .channels_last., got"):
         jseq.from_torch(nn.ReLU(), layout="channel_last")
+
+
+class Own(nn.Module):
+    def forward(self, x):
+        return x
+
+
+TORCHS = [nn.Linear(4, 8), nn.Sequential(), Own(), nn.ReLU, nn.functional.relu, nn.functional.gelu, torch.tanh]
+
+
+@pytest.mark.parametrize("value", [*TORCHS, torch.ops.aten.relu.default], ids=lambda v: str(v).partition(" at ")[0])
+def test_a_combinator_refuses_what_is_torchs(value):
+    with pytest.raises(jseq.errors.CallError, match=r"is a (torch module|class of torch modules|function of torch)"):
+        jseq.sequential(jseq.linear(4, 4), value)

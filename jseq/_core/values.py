@@ -149,6 +149,13 @@ def call_code(name: str, signature: inspect.Signature, arguments: Mapping[str, A
     return f"{name}({', '.join(parts)})"
 
 
+def signature_text(constructor: Callable[..., Any]) -> str:
+    """The arguments of a constructor as a reader types them, without annotations."""
+    signature = inspect.signature(constructor)
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=signature.empty))
+
+
 def options(
     signature: inspect.Signature, arguments: Mapping[str, Any], skip: Iterable[str] = (), defaults: bool = True
 ) -> list[str]:

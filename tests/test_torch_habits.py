@@ -1,0 +1,54 @@
+"""What a user of torch may write here: each mistake is named, with the call that works. Torch is not needed."""
+
+import re
+
+import pytest
+
+import jseq
+from jseq._core.torch_habits import same_name
+from tests import torch_names, torch_table
+
+
+def torch_like(kind, name, module="torch.nn.modules.module", bases=(object,)):
+    """A class, or a function, that says that it is torch's."""
+    made = kind(name, bases, {}) if kind is type else lambda x: x
+    made.__module__, made.__name__ = module, name
+    return made
+
+
+MODULE = torch_like(type, "Module")
+LINEAR = torch_like(type, "Linear", "torch.nn.modules.linear", (MODULE,))
+OWN = type("MyBlock", (MODULE,), {"__call__": lambda self, x: x})  # a class of the user's
+
+
+def test_torchs_names_are_found():
+    for name in {*torch_names.SEQUENTIAL, *torch_names.SEVERAL} - torch_names.BY_HAND.keys():
+        ours = torch_table.jseq_call(name).removeprefix("jseq.").partition("(")[0]
+        # the page has AdaptiveAvgPool2d(1), which is a layer of its own
+        assert same_name(name, vars(jseq)) == ours.replace("global", "adaptive"), name
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (LINEAR(), "sequential: Linear is a torch module, which computes on torch's tensors. The call that works: model, "
+               "params, state = jseq.from_torch(module); a new layer is jseq.linear(in_features, out_features, "
+               "bias=True, *, weight_init=None, bias_init=None)."),
+    (OWN(), "sequential: MyBlock is a torch module, which computes on torch's tensors. The call that works: "
+            "model, params, state = jseq.from_torch(module)."),
+    (LINEAR, "sequential: Linear is a class of torch modules. The call that works: jseq.linear(in_features, "),
+    (OWN, "sequential: MyBlock is a class of torch modules. The call that works: jseq.from_torch(module)."),
+    (torch_like(None, "relu", "torch.nn.functional"), "sequential: relu is a function of torch, which computes on "
+     "torch's tensors. Write a layer of jseq or a function of jax: jseq.relu() or jax.nn.relu."),
+    (torch_like(None, "erfinv", "torch"), "a function of jax: jseq.relu() or jax.nn.relu, for example."),
+], ids=["module", "own module", "class", "own class", "function", "other function"])  # fmt: skip
+def test_what_is_torchs_is_refused_at_construction(value, text):
+    with pytest.raises(jseq.errors.CallError, match=re.escape(text)):
+        jseq.sequential(jseq.linear(4, 4), value)
+    with pytest.raises(jseq.errors.CallError, match=re.escape(text.removeprefix("sequential"))):
+        jseq.residual(value)
+
+
+def test_what_only_sounds_like_torch_is_lifted():
+    function = torch_like(None, "relu", "torchlike.nn")
+    assert jseq.sequential(function)[0] == jseq.lift(function)
+    block = type("Module", (), {"__call__": lambda self, x: x})()  # a callable of the user's, of the same name
+    assert jseq.sequential(block)[0] == jseq.lift(block)
