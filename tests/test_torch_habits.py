@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 import jseq
@@ -52,3 +53,22 @@ def test_what_only_sounds_like_torch_is_lifted():
     assert jseq.sequential(function)[0] == jseq.lift(function)
     block = type("Module", (), {"__call__": lambda self, x: x})()  # a callable of the user's, of the same name
     assert jseq.sequential(block)[0] == jseq.lift(block)
+
+
+@pytest.mark.parametrize("head", [b"PK\x03\x04" + 26 * b"\0" + b"net/data.pkl", b"\x80\x02\x8a\nl\xfc"])
+def test_a_file_of_torchs_is_named(tmp_path, head):
+    path = tmp_path / "net.pt"
+    path.write_bytes(head + 100 * b"\0")
+    for read in (jseq.load, lambda path: jseq.load_torch_state_dict(jseq.linear(4, 8), path)):
+        with pytest.raises(jseq.errors.FileError) as caught:
+            read(path)
+        assert str(caught.value) == (
+            f"{path} is a file of torch.save, no safetensors file. The calls that work: state_dict = "
+            f"torch.load({str(path)!r}, weights_only=True); jseq.load_torch_state_dict(model, state_dict)."
+        )
+
+
+def test_a_file_of_numpys_is_not_taken_for_torchs(tmp_path):
+    np.savez(tmp_path / "net.npz", weight=np.zeros(3))
+    with pytest.raises(jseq.errors.FileError, match="is damaged, or no safetensors file"):
+        jseq.load(tmp_path / "net.npz")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jseq
-from jseq.errors import CallError
+from jseq.errors import CallError, FileError
 from tests.cases import VARIANTS
 from tests.state_dicts import TIED, cases_of, shapes
 
@@ -145,3 +145,14 @@ def test_a_tied_module_of_torch_is_read():
 def test_a_module_is_no_state_dict():
     with pytest.raises(CallError, match=r"got Linear. The call that works: .*\(model, module.state_dict\(\)\)"):
         jseq.load_torch_state_dict(jseq.linear(3, 2), torch.nn.Linear(3, 2))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_of_torch_save_is_named_and_the_call_it_names_works(tmp_path, zipped):
+    path, module = tmp_path / "net.pt", torch.nn.Linear(3, 2).float()
+    torch.save(module.state_dict(), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(FileError, match=r"is a file of torch.save, .*torch.load\(.*, weights_only=True\); ") as caught:
+        jseq.load_torch_state_dict(jseq.linear(3, 2), path)
+    call = str(caught.value).partition("state_dict = ")[2].partition(";")[0]
+    params, _ = jseq.load_torch_state_dict(jseq.linear(3, 2), eval(call, {"torch": torch}))
+    np.testing.assert_array_equal(params["weight"].T, module.weight.detach().numpy())

@@ -70,8 +70,20 @@ def read_header(path: PathLike) -> Header:
             found = {name: (str(part.get_dtype()), tuple(part.get_shape())) for name, part in parts.items()}
             metadata = dict(file.metadata() or {})
     except safetensors.SafetensorError as error:
-        raise FileError(f"{os.fspath(path)} is damaged, or no safetensors file: {error}.") from None
+        raise FileError(torchs(path) or f"{os.fspath(path)} is damaged, or no safetensors file: {error}.") from None
     return Header({name: Tensor(DTYPES.get(dtype, dtype), shape) for name, (dtype, shape) in found.items()}, metadata)
+
+
+def torchs(path: PathLike) -> str:
+    """What to do with a file of torch.save, which is a zip file or, of older torch, a pickle; "" for any other."""
+    with open(path, "rb") as file:
+        head = file.read(512)
+    zipped = head.startswith(b"PK\x03\x04") and b"/data.pkl" in head  # the first file that torch puts into it
+    if not (zipped or head.startswith(b"\x80\x02")):
+        return ""
+    place = os.fspath(path)
+    return (f"{place} is a file of torch.save, no safetensors file. The calls that work: state_dict = "
+            f"torch.load({place!r}, weights_only=True); jseq.load_torch_state_dict(model, state_dict).")  # fmt: skip
 
 
 def read_tensors(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
