@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import numpy as np
 import pytest
 
@@ -72,3 +73,13 @@ def test_a_file_of_numpys_is_not_taken_for_torchs(tmp_path):
     np.savez(tmp_path / "net.npz", weight=np.zeros(3))
     with pytest.raises(jseq.errors.FileError, match="is damaged, or no safetensors file"):
         jseq.load(tmp_path / "net.npz")
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model", "model_state_dict"])
+def test_the_state_dict_in_a_checkpoint_is_found(name):
+    model = jseq.linear(4, 8)
+    entries = jseq.torch_state_dict(model, model.init(jax.random.key(0)))
+    optimiser = {"state": {0: {"step": np.ones(())}}, "param_groups": [{"lr": 0.1}]}
+    call = f"The call that works: jseq.load_torch_state_dict(model, state_dict[{name!r}])."
+    with pytest.raises(jseq.errors.ParamsError, match=f"'{name}' is a state dict itself. {re.escape(call)}$"):
+        jseq.load_torch_state_dict(model, {"optimizer": optimiser, name: entries, "epoch": 3})

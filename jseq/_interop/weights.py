@@ -188,13 +188,23 @@ def refuse(model: Layer, rows: list[str], missing: list[Entry], unexpected: Mapp
     found = [f"{len(lines)} {kind}: {shortened(lines)}" for kind, lines in parts.items() if lines]
     if found:
         names = [entry.name for entry in missing]
-        raise ParamsError(f"the state dict does not fit: {'; '.join(found)}. The names and shapes are torch's."
-                          f"{prefix_hint(names, list(unexpected))}", model.brief)  # fmt: skip
+        hint = wrapped_hint(unexpected) or prefix_hint(names, list(unexpected))
+        raise ParamsError(f"the state dict does not fit: {'; '.join(found)}. The names and shapes are torch's.{hint}",
+                          model.brief)  # fmt: skip
 
 
 def shortened(lines: list[str]) -> str:
     """The first of many, and how many more there are."""
     return ", ".join(lines[:SHOWN]) + (f", and {len(lines) - SHOWN} more" if len(lines) > SHOWN else "")
+
+
+def wrapped_hint(unexpected: Mapping[str, Any]) -> str:
+    """Names the entry that is a state dict itself, as checkpoints with an epoch or an optimiser have one."""
+    for name, value in unexpected.items():
+        if isinstance(value, Mapping) and value and all(hasattr(array, "shape") for array in value.values()):  # pyright: ignore
+            return (f" {name!r} is a state dict itself. The call that works: "
+                    f"jseq.load_torch_state_dict(model, state_dict[{name!r}]).")  # fmt: skip
+    return ""
 
 
 def prefix_hint(missing: list[str], unexpected: list[str]) -> str:
