@@ -100,7 +100,17 @@ def near_misses(name: str, names: Iterable[str]) -> str:
 def expect_array(x: Any, form: str = "an array") -> None:
     """Refuses what is no array (a list, a tuple, a number)."""
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
-        raise DtypeError(f"expected x to be {form}, got {describe(x)}. Call it with jnp.asarray(x).")
+        raise DtypeError(f"expected x to be {form}, got {describe(x)}. {to_one_array(x)}")
+
+
+def to_one_array(x: Any) -> str:
+    """How to come to one array from what is none."""
+    if isinstance(x, tuple):
+        return ("For the first of them put jseq.select(0) before it; layers give one array without return_state=True "
+                "and return_indices=True.")  # fmt: skip
+    if isinstance(x, dict):
+        return 'Take an entry in a function before it: lambda x: x["name"].'
+    return "A function before it returns nothing, or x is missing." if x is None else "Call it with jnp.asarray(x)."
 
 
 def expect_float(x: Any) -> None:

@@ -20,6 +20,8 @@ NORMED = jseq.sequential(jseq.linear(64, 32), jseq.sequential({"norm": jseq.batc
 PARAMS = MODEL.init(KEY)
 NARROW = jseq.sequential(jseq.linear(64, 16), jseq.relu(), jseq.dropout(0.5), jseq.linear(16, 10)).init(KEY)
 X = jnp.ones((4, 64))
+RECURRENT = jseq.sequential(jseq.lstm(8, 5, return_state=True), jseq.linear(5, 2))
+STATES = jnp.zeros((4, 1, 5))
 IMAGES = jnp.ones((8, 28, 28))
 
 # mistake, the call, the type, what the first line must say
@@ -88,6 +90,33 @@ TABLE = [
         TypeError,
         "sequential(...): expected x to be an array, got a list of 1. "
         "The call that works: model.apply(params, jnp.asarray(x))",
+    ),
+    (
+        "several arrays for one",
+        lambda: RECURRENT.apply(RECURRENT.init(KEY), jnp.ones((4, 9, 8))),
+        TypeError,
+        'linear(in_features=5, out_features=2, bias=True) at "1": expected x to be an array, got (float32[4,9,5], '
+        "(float32[4,1,5], float32[4,1,5])). For the first of them put jseq.select(0) before it; layers give one array "
+        "without return_state=True and return_indices=True.",
+    ),
+    (
+        "initial states beside x",
+        lambda: RECURRENT[0].apply(RECURRENT[0].init(KEY), (jnp.ones((4, 9, 8)), (STATES, STATES))),
+        TypeError,
+        'Initial states go by context: apply(params, x, context={"initial_state": (h, c)}).',
+    ),
+    (
+        "nothing for an array",
+        lambda: jseq.sequential(lambda x: None, jseq.relu()).init(KEY, X),
+        TypeError,
+        'relu() at "1": expected x to be an array, got None. A function before it returns nothing, or x is missing.',
+    ),
+    (
+        "a dict for an array",
+        lambda: jseq.relu().apply((), {"image": X}),
+        TypeError,
+        "relu(): expected x to be an array, got {'image': float32[4,64]}. "
+        'Take an entry in a function before it: lambda x: x["name"].',
     ),
     (
         "8 call before init",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jseq import functional as F
 from jseq._layers.initial import draw, inferred
 from jseq._layers.options import at_least, inferable
-from jseq.errors import CallError, ShapeError, describe, expect_key
+from jseq.errors import CallError, DtypeError, ShapeError, describe, expect_key, to_one_array
 from jseq.functional.dropout import check_probability
 
 SUFFIXES = ("", "_reverse")
@@ -109,7 +109,12 @@ def run_stack(
 
 
 def initial_states(stack: Stack, context: Mapping[str, Any], x: jax.Array) -> tuple[jax.Array, ...] | None:
-    """The initial states that context gives, as a tuple; None for zeros."""
+    """The initial states that context gives, as a tuple; None for zeros. Refuses those that stand beside x."""
+    if isinstance(x, tuple):
+        start = "(h, c)" if stack.states > 1 else "h"
+        call = f'apply(params, x, context={{"initial_state": {start}}})'
+        raise DtypeError(f"expected x to be an array of shape (..., T, features), got {describe(x)}. {to_one_array(x)} "
+                         f"Initial states go by context: {call}.")  # fmt: skip
     given = context.get("initial_state")
     if given is None:
         return None
