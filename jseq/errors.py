@@ -148,10 +148,17 @@ def is_key(key: Any) -> bool:
     return len(key.shape) == (0 if typed else 1) and bool(typed or dtype == np.uint32)
 
 
+# What the stateful pair puts its own arguments into.
 KEYED = "apply(params, x, key=key, train=True)"
+ORDERED = "apply takes (params, x) in this order"
+
+
+def threaded(text: str) -> str:
+    """The call as the stateful pair takes it."""
+    return text.replace("(params, x", "(params, state, x")
 
 
 def expect_key(key: Any, call: str = KEYED) -> None:
-    """Refuses what is no PRNG key; `call` is the call that works (the stateful pair's is filled in by it)."""
+    """Refuses what is no PRNG key; `call` is the call that works."""
     if not is_key(key):
         raise CallError(f"expected a PRNG key, got {describe(key)}. The call that works: {call}.")

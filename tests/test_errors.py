@@ -17,6 +17,7 @@ KEY = jax.random.key(0)
 MODEL = jseq.sequential(jseq.linear(64, 32), jseq.relu(), jseq.dropout(0.5), jseq.linear(32, 10))
 CNN = jseq.sequential(jseq.conv2d(1, 8, 3), jseq.relu(), jseq.flatten(), jseq.linear(None, 10))
 NORMED = jseq.sequential(jseq.linear(64, 32), jseq.sequential({"norm": jseq.batch_norm(32), "act": jseq.relu()}))
+STATEFUL = jseq.with_state(NORMED)
 PARAMS = MODEL.init(KEY)
 NARROW = jseq.sequential(jseq.linear(64, 16), jseq.relu(), jseq.dropout(0.5), jseq.linear(16, 10)).init(KEY)
 X = jnp.ones((4, 64))
@@ -138,6 +139,19 @@ TABLE = [
         ValueError,
         "sequential(...): expected params to be a tuple of 4, one for each child, got float32[4,64]. "
         "Make params with this model's init; apply takes (params, x) in this order",
+    ),
+    (
+        "params and state swapped",
+        lambda: STATEFUL.apply(*reversed(STATEFUL.init(KEY)), X),
+        ValueError,
+        "apply takes (params, state, x) in this order",
+    ),
+    (
+        "params and state swapped, and none is kept",
+        lambda: jseq.with_state(MODEL).apply((), PARAMS, X),
+        ValueError,
+        "sequential(...): expected params to be a tuple of 4, one for each child, got a tuple of 0. "
+        "Make params with this model's init; apply takes (params, state, x) in this order",
     ),
     (
         "plain pair on a model with batch norm",

@@ -14,7 +14,7 @@ from jseq._core.keys import child_key, stable_number
 from jseq._core.values import function_name
 from jseq._core.watching import WATCH, step
 from jseq.core import Layer, as_layer, lift, no_params
-from jseq.errors import CallError, LayerError, ParamsError, describe
+from jseq.errors import ORDERED, CallError, LayerError, ParamsError, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Children:
             details = f"; missing: {', '.join(missing)}" if missing else ""
             details += f"; unexpected: {', '.join(unexpected)}" if unexpected else ""
         return (f"expected {what} to be {wanted}, got {got}{details}. "
-                f"Make {what} with this model's init; apply takes (params, x) in this order.")  # fmt: skip
+                f"Make {what} with this model's init; {ORDERED}.")  # fmt: skip
 
     def zip(self, params: Any, state: Any) -> list[tuple[Child, Any, Any]]:
         """Goes through the children with their params and state."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jseq._core.checks import ARGUMENTS, CALLS, OPTIONS, check_arguments, check_context, fits, misfit
 from jseq._core.shaping import made_with_key
 from jseq._core.watching import watched_by
-from jseq.errors import KEYED, CallError, DtypeError, LayerError, ParamsError, describe, expect_key
+from jseq.errors import KEYED, ORDERED, CallError, DtypeError, LayerError, ParamsError, describe, expect_key, threaded
 
 if TYPE_CHECKING:
     from jseq.core import Layer
@@ -74,7 +74,8 @@ class Method:
         except LayerError as error:
             error.name(layer.brief)
             if self.kind == "state_apply":
-                error.message = error.message.replace(KEYED, KEYED.replace("params, x", "params, state, x"))
+                for text in (KEYED, ORDERED):
+                    error.message = error.message.replace(text, threaded(text))
             raise
 
     def __eq__(self, other: object) -> bool:
@@ -235,9 +236,8 @@ def check_params(layer: "Layer", params: Any, state: Any, x: Any) -> None:
         state = wanted_state
     for what, wanted, given in (("params", wanted_params, params), ("state", wanted_state, state)):
         if not fits(wanted, given):
-            order = "params, state, x" if layer.keeps_state else "params, x"
-            raise ParamsError(f"{what} do not fit: {misfit(wanted, given)}. "
-                              f"Make them with this model's init; apply takes ({order}) in this order.")  # fmt: skip
+            order = threaded(ORDERED) if layer.keeps_state else ORDERED
+            raise ParamsError(f"{what} do not fit: {misfit(wanted, given)}. Make them with this model's init; {order}.")
 
 
 def no_params(key: jax.Array, x: Any) -> tuple[()]:
