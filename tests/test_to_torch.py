@@ -362,6 +362,9 @@ def test_what_has_no_module_is_named(model, text, size):
 def test_params_of_another_model_are_refused():
     with pytest.raises(ParamsError, match="params do not fit"):
         jseq.to_torch(jseq.linear(2, 3), jseq.linear(3, 2).init(KEY))
+    norm = jseq.batch_norm(2)
+    with pytest.raises(ParamsError, match=r"keeps state, and none.* works: jseq.to_torch\(model, params, state\)\.$"):
+        jseq.to_torch(norm, jseq.with_state(norm).init(KEY)[0])
     with pytest.raises(ConversionError, match="expected spatial_dims to be 0, 1, 2, 3 or None, got '2d'"):
         jseq.to_torch(jseq.relu(), (), spatial_dims="2d")
 

@@ -47,9 +47,8 @@ def torch_state_dict(model: Layer, params: Any, state: Any = ()) -> dict[str, np
         >>> {name: array.shape for name, array in sorted(entries.items())}
         {'fc1.bias': (128,), 'fc1.weight': (128, 64)}
     """
-    check_layer(model, "torch_state_dict(model, params, state)")
     state = () if state is None else state
-    check_trees(model, params, state)
+    check_trees(model, params, state, "torch_state_dict(model, params, state)")
     leaves = {"params": jax.tree.leaves(params), "state": jax.tree.leaves(state)}
     return {entry.name: np.array(entry.leaf.to_torch(np.asarray(leaves[entry.leaf.tree][entry.leaf.index])), order="C")
             for entry in entries_of(model, params, state)}  # fmt: skip
@@ -61,18 +60,19 @@ def check_layer(model: Any, call: str) -> None:
         raise CallError(f"expected a jseq layer, got {describe(model)}. The call that works: jseq.{call}.")
 
 
-def check_trees(model: Layer, params: Any, state: Any) -> None:
-    """Refuses state that was left out, and trees of other shapes than `init` makes, where sizes are declared."""
-    call = "The call that works: jseq.torch_state_dict(model, params, state)."
+def check_trees(model: Layer, params: Any, state: Any, call: str) -> None:
+    """Refuses what is no layer, state that was left out, and trees of other shapes than `init` makes, if declared."""
+    check_layer(model, call)
+    works = f"The call that works: jseq.{call}."
     if model.keeps_state and not jax.tree.leaves(state):
-        raise ParamsError(f"keeps state, and none was given. {call}", model.brief)
+        raise ParamsError(f"keeps state, and none was given. {works}", model.brief)
     wanted = declared(model)
     if wanted is None:
         return
     for what, tree, given in (("params", wanted[0], params), ("state", wanted[1], state)):
         shapes = [{path: jnp.shape(leaf) for path, leaf in by_path(t).items()} for t in (tree, given)]
         if shapes[0] != shapes[1]:
-            raise ParamsError(f"{what} do not fit: {misfit(tree, given)}. {call}", model.brief)
+            raise ParamsError(f"{what} do not fit: {misfit(tree, given)}. {works}", model.brief)
 
 
 def load_torch_state_dict(model: Layer, state_dict: Any, x: Any = None) -> tuple[Any, Any]:

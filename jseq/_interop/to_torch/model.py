@@ -11,7 +11,7 @@ from jseq._interop.extras import need
 from jseq._interop.leaves import Entry
 from jseq._interop.to_torch.classes import submodule
 from jseq._interop.to_torch.registry import CONVERTERS, convert, wanted
-from jseq._interop.weights import check_layer, torch_state_dict
+from jseq._interop.weights import check_trees, torch_state_dict
 from jseq.core import Layer
 from jseq.errors import ConversionError, LayerError
 
@@ -69,10 +69,10 @@ def to_torch(model: Layer, params: Any, state: Any = None, *, spatial_dims: int 
     ```
     """
     torch = need("torch", "torch")
-    check_layer(model, "to_torch(model, params, state)")
+    state = () if state is None else state
+    check_trees(model, params, state, "to_torch(model, params, state)")
     if spatial_dims not in (None, 0, 1, 2, 3):
         raise ConversionError(f"expected spatial_dims to be 0, 1, 2, 3 or None, got {spatial_dims!r}.")
-    state = () if state is None else state
     arrays = torch_state_dict(model, params, state)
     load_families()
     try:
