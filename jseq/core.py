@@ -219,9 +219,8 @@ def _decorate(build: Callable[..., Any], reads: frozenset[str]) -> Callable[...,
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            unknown = [near_misses(word, signature.parameters) for word in kwargs.keys() - signature.parameters]
             call = f"The call that works: {name}{values.signature_text(constructor)}."
-            raise CallError(f"{error}.{''.join(unknown)} {call}", name) from None
+            raise CallError(f"{_unknown(signature, kwargs) or f'{error}.'} {call}", name) from None
         bound.apply_defaults()
         shown = name  # the arguments too, once they are values
         try:
@@ -237,6 +236,15 @@ def _decorate(build: Callable[..., Any], reads: frozenset[str]) -> Callable[...,
 
     CONSTRUCTORS[values.constructor_name(constructor)] = constructor
     return constructor
+
+
+def _unknown(signature: inspect.Signature, words: Iterable[str]) -> str:
+    """Names the keywords that a constructor does not take, which Python leaves out where an argument is missing too."""
+    known = signature.parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return ""
+    return " ".join(f"got an unexpected keyword argument {word!r}.{near_misses(word, known)}"
+                    for word in words if word not in known)  # fmt: skip
 
 
 def is_constructor(value: Any) -> bool:

@@ -188,6 +188,26 @@ TABLE = [
         "linear(in_features, out_features, bias=True, *, weight_init=None, bias_init=None)",
     ),
     (
+        "a misspelt name of a required argument",
+        lambda: jseq.linear(in_feature=4, out_features=8),
+        TypeError,
+        "linear: got an unexpected keyword argument 'in_feature'. Did you mean 'in_features'? The call that works: "
+        "linear(in_features, out_features, bias=True, *, weight_init=None, bias_init=None)",
+    ),
+    (
+        "several misspelt names",
+        lambda: jseq.linear(4, out_feature=8, biass=True),
+        TypeError,
+        "linear: got an unexpected keyword argument 'out_feature'. Did you mean 'out_features'? "
+        "got an unexpected keyword argument 'biass'. Did you mean 'bias'? The call that works: ",
+    ),
+    (
+        "a missing argument",
+        lambda: jseq.linear(4),
+        TypeError,
+        "linear: missing a required argument: 'out_features'. The call that works: linear(in_features, out_features, ",
+    ),
+    (
         "unknown keyword in apply",
         lambda: MODEL.apply(PARAMS, X, training=True),
         TypeError,
