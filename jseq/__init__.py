@@ -46,6 +46,7 @@ from jseq._combinators.transformer import transformer_encoder as transformer_enc
 from jseq._combinators.transformer_layers import transformer_decoder_layer as transformer_decoder_layer
 from jseq._combinators.transformer_layers import transformer_encoder_layer as transformer_encoder_layer
 from jseq._combinators.with_memory import with_memory as with_memory
+from jseq._core import torch_habits as _torch_habits
 from jseq._interop.export import export as export
 from jseq._interop.exported import ExportedModel as ExportedModel
 from jseq._interop.exported import load_export as load_export
@@ -213,3 +214,5 @@ from jseq.core import no_params as no_params
 from jseq.core import with_state as with_state
 
 __version__ = "0.1.0"
+# Where a name is missing, torch's is told from ours. Type checkers do not see it: to them every name would be there.
+globals()["__getattr__"] = _torch_habits.absent

@@ -83,3 +83,20 @@ def test_the_state_dict_in_a_checkpoint_is_found(name):
     call = f"The call that works: jseq.load_torch_state_dict(model, state_dict[{name!r}])."
     with pytest.raises(jseq.errors.ParamsError, match=f"'{name}' is a state dict itself. {re.escape(call)}$"):
         jseq.load_torch_state_dict(model, {"optimizer": optimiser, name: entries, "epoch": 3})
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("Linear", "jseq has no 'Linear'. Its name here is jseq.linear."),
+    ("Conv2d", "jseq has no 'Conv2d'. Its name here is jseq.conv2d."),
+    ("ReLU", "jseq has no 'ReLU'. Its name here is jseq.relu."),
+    ("batch_norm2d", "jseq has no 'batch_norm2d'. Its name here is jseq.batch_norm."),
+    ("sequental", "jseq has no 'sequental'. Did you mean 'sequential'?"),
+    ("nn", "jseq has no 'nn'. The layers are names of jseq itself, such as jseq.linear; plain functions are in "
+           "jseq.functional."),
+    ("Quux", "jseq has no 'Quux'."),
+    ("__path_to__", "module 'jseq' has no attribute '__path_to__'"),
+])  # fmt: skip
+def test_a_name_that_jseq_has_not_is_answered_with_its_own(name, text):
+    with pytest.raises(AttributeError, match=f"^{re.escape(text)}$"):
+        getattr(jseq, name)
+    assert not hasattr(jseq, name)

@@ -1,10 +1,12 @@
 """What a user of torch may write here, and what to write instead. Torch is known by names alone, never imported."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jseq._core.values import HOMES, signature_text
+from jseq.errors import near_misses
 
 
 def same_name(name: str, known: Iterable[str]) -> str | None:
@@ -36,6 +38,19 @@ def instead_of(value: Any, constructors: Mapping[str, Callable[..., Any]]) -> st
     known += [f"{home}.{name}" for home, module in HOMES.items() if hasattr(module, name)]
     return (f"{name} is a function of torch, which computes on torch's tensors. Write a layer of jseq or a function of "
             f"jax: {' or '.join(known) or 'jseq.relu() or jax.nn.relu, for example'}.")  # fmt: skip
+
+
+def absent(name: str) -> Any:
+    """What `jseq.name` answers where there is no such name: torch's names are said to be others here."""
+    module = sys.modules["jseq"]
+    if name.startswith("_"):
+        raise AttributeError(f"module 'jseq' has no attribute {name!r}", name=name, obj=module)
+    known = [public for public in vars(module) if not public.startswith("_")]
+    ours = same_name(name, known)
+    hint = f" Its name here is jseq.{ours}." if ours else near_misses(name, known)
+    if name == "nn":
+        hint = " The layers are names of jseq itself, such as jseq.linear; plain functions are in jseq.functional."
+    raise AttributeError(f"jseq has no {name!r}.{hint}", name=name)  # without obj Python adds no guess of its own
 
 
 def is_torch(value: Any) -> bool:
