@@ -102,6 +102,9 @@ class Layer:
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuild, (self.constructor, values.portable(self.arguments))
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if hasattr(self, name)]  # without torch's names
+
     @property
     def wraps(self) -> bool:
         """Whether this is a wrapper, whose params and state are those of the one layer inside it."""
@@ -128,6 +131,10 @@ class Layer:
 
     def __add__(self, other: object) -> "Layer":
         return editing.concatenate(self, other)
+
+
+for _name, _call in torch_habits.METHODS.items():  # not by __getattr__, which would make every attribute slower
+    setattr(Layer, _name, torch_habits.Absent(_name, _call))
 
 
 def rebuild(constructor: Callable[..., Layer], arguments: Mapping[str, Any]) -> Layer:

@@ -1,5 +1,7 @@
 """What a user of torch may write here: each mistake is named, with the call that works. Torch is not needed."""
 
+import copy
+import pickle
 import re
 
 import jax
@@ -100,3 +102,27 @@ def test_a_name_that_jseq_has_not_is_answered_with_its_own(name, text):
     with pytest.raises(AttributeError, match=f"^{re.escape(text)}$"):
         getattr(jseq, name)
     assert not hasattr(jseq, name)
+
+
+@pytest.mark.parametrize(("name", "call"), [
+    ("parameters", "params = model.init(jax.random.key(0)); jax.tree.leaves(params)."),
+    ("train", "y = model.apply(params, x, key=key, train=True)."),
+    ("eval", "y = model.apply(params, x), which evaluates."),
+    ("to", "params = jax.device_put(params, device)."),
+    ("state_dict", "jseq.torch_state_dict(model, params, state)."),
+    ("forward", "y = model.apply(params, x)."),
+])  # fmt: skip
+def test_a_method_of_torchs_modules_is_answered_with_the_call(name, call):
+    model = jseq.sequential(jseq.linear(4, 8))
+    with pytest.raises(AttributeError, match=f"^a layer has no '{name}': .* The call that works: {re.escape(call)}$"):
+        getattr(model, name)
+    assert not hasattr(model, name) and name not in dir(model)
+
+
+def test_other_attributes_of_layers_are_as_they_were():
+    model = jseq.sequential(jseq.linear(4, 8))
+    assert {"init", "apply", "brief", "children"} <= {*dir(model)}
+    with pytest.raises(AttributeError, match=r"^'Layer' object has no attribute 'aply'"):
+        _ = model.aply
+    for again in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert again == model and hash(again) == hash(model)

@@ -5,8 +5,32 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from jseq._core.checks import CALLS
 from jseq._core.values import HOMES, signature_text
 from jseq.errors import near_misses
+
+METHODS = {  # of torch's modules: the call that works here
+    "forward": "y = model.apply(params, x)",
+    "eval": "y = model.apply(params, x), which evaluates",
+    "train": CALLS["apply"],
+    "parameters": "params = model.init(jax.random.key(0)); jax.tree.leaves(params)",
+    "named_parameters": "jseq.torch_state_dict(model, params, state)",
+    "state_dict": "jseq.torch_state_dict(model, params, state)",
+    "load_state_dict": "params, state = jseq.load_torch_state_dict(model, state_dict)",
+    "to": "params = jax.device_put(params, device)",
+    "cuda": "params = jax.device_put(params, device)",
+}
+
+
+class Absent:
+    """A method of torch's modules that layers have not: asked for, it says what to call."""
+
+    def __init__(self, name: str, call: str):
+        self.name, self.call = name, call
+
+    def __get__(self, layer: Any, owner: Any = None) -> Any:
+        raise AttributeError(f"a layer has no {self.name!r}: its arrays are params, which it does not hold, and it has "
+                             f"no modes. The call that works: {self.call}.", name=self.name)  # fmt: skip
 
 
 def same_name(name: str, known: Iterable[str]) -> str | None:
