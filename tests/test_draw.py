@@ -13,7 +13,7 @@ from jseq._tools.captions import TIMES, fitted, text_width
 from jseq._tools.labels import DOT
 from jseq._tools.picture import Frame
 from jseq._tools.places import places
-from jseq.errors import CallError, ShapeError
+from jseq.errors import CallError, DtypeError, ShapeError
 
 X = jax.ShapeDtypeStruct((2, 8, 8, 4), jnp.float32)
 
@@ -169,5 +169,8 @@ def test_what_cannot_be_drawn_is_refused():
         jseq.draw(jnp.ones(3), MODEL)
     with pytest.raises(CallError, match="depth to be a whole number of at least 0, or None for all, got -1"):
         jseq.draw(LINEAR, jnp.ones(4), depth=-1)
+    works = r"jseq.draw\(model, jax.ShapeDtypeStruct\(\(32, 64\), jnp.float32\)\)\.$"
+    with pytest.raises(DtypeError, match=rf"^draw reads shapes from arrays, got int 32. The call that works: {works}"):
+        jseq.draw(LINEAR, (32, 4), figures=True)
     with pytest.raises(ShapeError, match=r"expected x of shape \(..., 4\), got float32\[5\]"):
         jseq.draw(LINEAR, jnp.ones(5))

@@ -9,7 +9,7 @@ import pytest
 import rich.console
 
 import jseq
-from jseq.errors import CallError, ShapeError
+from jseq.errors import CallError, DtypeError, ShapeError
 from jseq.functional import conv_forms
 
 
@@ -169,6 +169,11 @@ def test_context_and_several_inputs_are_given_as_shapes():
 def test_an_input_that_does_not_fit_is_the_models_own_error():
     with pytest.raises(ShapeError, match=r'linear\(.*at "0": expected x of shape \(..., 64\), got float32\[32,63\]'):
         jseq.summary(MLP, shape(32, 63))
+    works = r"jseq.summary\(model, jax.ShapeDtypeStruct\(\(32, 64\), jnp.float32\)\)\.$"
+    with pytest.raises(
+        DtypeError, match=rf"^summary reads shapes from arrays, got int 32. The call that works: {works}"
+    ):
+        jseq.summary(MLP, (32, 64))
     with pytest.raises(CallError, match=r"summary takes \(model, x\), got float32"):
         jseq.summary(jnp.ones(3), MLP)
     with pytest.raises(CallError, match="depth to be a whole number of at least 0, or None for all, got -1"):

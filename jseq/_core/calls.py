@@ -121,13 +121,12 @@ def start(layer: "Layer", key: Any, x: Any = None) -> tuple[Any, Any]:
         raise
 
 
-def as_shape(x: Any) -> jax.ShapeDtypeStruct:
-    """Reads shape and dtype, the only things that `init` may look at."""
+def as_shape(x: Any, call: str = "model.init(key, {}), or init(key) if every size is declared") -> jax.ShapeDtypeStruct:
+    """Reads shape and dtype, the only things that `init` may look at; `call` is the call that works, `{}` for x."""
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
-        raise DtypeError(
-            f"init reads shapes from arrays, got {describe(x)}. The call that works: "
-            "model.init(key, jax.ShapeDtypeStruct((32, 64), jnp.float32)), or init(key) if every size is declared."
-        )
+        name = call.partition("(")[0].rpartition(".")[2]
+        raise DtypeError(f"{name} reads shapes from arrays, got {describe(x)}. The call that works: "
+                         f"{call.format('jax.ShapeDtypeStruct((32, 64), jnp.float32)')}.")  # fmt: skip
     return jax.ShapeDtypeStruct(x.shape, jax.dtypes.canonicalize_dtype(x.dtype, allow_extended_dtype=True))
 
 

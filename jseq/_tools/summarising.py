@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ Names = tuple[str, ...]
 
 def summarised(model: Layer, x: Any, train: bool, depth: int | None, context: Any) -> Summary:
     """The figures of a model; those of a training step are left out where there is none."""
-    x = jax.tree.map(calls.as_shape, x)
+    x = jax.tree.map(partial(calls.as_shape, call="jseq.summary(model, {})"), x)
     params, state = calls.expected_trees(model, x)
     run = forward(model, params, state, x, train, context)
     trouble, step = None, None

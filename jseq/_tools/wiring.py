@@ -6,6 +6,7 @@ combinator laid them: sums and concatenations that a combinator makes by itself 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -73,7 +74,7 @@ def wired(model: Layer, x: Any, context: Any, opens: Opens) -> Region:
         opens: of the names of a combinator, it, and the one around it: whether its inside stands in the open (True),
             in a frame (False), or is not looked at (None).
     """
-    x = jax.tree.map(calls.as_shape, x)
+    x = jax.tree.map(partial(calls.as_shape, call="jseq.draw(model, {})"), x)
     jaxpr, known = recorded(model, x, context)
     return Reader(known, opens).whole(jaxpr, x)
 
