@@ -279,6 +279,15 @@ def lift(function: Callable[[Any], Any]):
     return no_params, apply
 
 
+def _one_by_one(layers: Any) -> str:
+    """What to write for layers in a list, or for a name and a layer in a pair."""
+    pair = layers[0] if layers and isinstance(layers[0], tuple) else layers
+    if pair and isinstance(pair[0], str):
+        return ("expected layers one by one, or a mapping of names to them, got a pair. The call that works: "
+                f'sequential({{"{pair[0]}": layer}}).')  # fmt: skip
+    return "expected layers one by one, got a list or a tuple. The call that works: sequential(*layers)."
+
+
 def as_layer(value: Any) -> Layer:
     """Takes a layer as it is and lifts a function; refuses what is neither."""
     if isinstance(value, Layer):
@@ -288,7 +297,7 @@ def as_layer(value: Any) -> Layer:
         raise CallError(f"{name} is a constructor that was not called. The call that works: "
                         f"{name}{values.signature_text(value)}.")  # fmt: skip
     if isinstance(value, list | tuple):
-        raise CallError("expected layers one by one, got a list. The call that works: sequential(*layers).")
+        raise CallError(_one_by_one(value))
     instead = torch_habits.instead_of(value, CONSTRUCTORS)
     if instead:
         raise CallError(instead)

@@ -178,7 +178,20 @@ TABLE = [
         "a list instead of layers",
         lambda: jseq.sequential([jseq.linear(64, 32), jseq.relu()]),
         TypeError,
-        "sequential: expected layers one by one, got a list. The call that works: sequential(*layers)",
+        "sequential: expected layers one by one, got a list or a tuple. The call that works: sequential(*layers)",
+    ),
+    (
+        "a pair of a name and a layer",
+        lambda: jseq.sequential(("fc", jseq.linear(64, 32)), ("act", jseq.relu())),
+        TypeError,
+        "sequential: expected layers one by one, or a mapping of names to them, got a pair. "
+        'The call that works: sequential({"fc": layer}).',
+    ),
+    (
+        "a list of such pairs",
+        lambda: jseq.sequential([("fc", jseq.linear(64, 32)), ("act", jseq.relu())]),
+        TypeError,
+        'got a pair. The call that works: sequential({"fc": layer}).',
     ),
     (
         "unknown keyword in a constructor",
