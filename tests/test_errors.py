@@ -241,6 +241,20 @@ TABLE = [
         "sequential(...): expected a PRNG key, got int 0. The call that works: params = model.init(jax.random.key(0))",
     ),
     (
+        "x and key swapped in init",
+        lambda: jseq.sequential(jseq.linear(None, 8)).init(X, KEY),
+        TypeError,
+        "sequential(...): expected a PRNG key, got float32[4,64]. The call that works: "
+        "params = model.init(jax.random.key(0), x).",
+    ),
+    (
+        "a seed for the key of a model that keeps state",
+        lambda: STATEFUL.init(0),
+        TypeError,
+        "sequential(...): expected a PRNG key, got int 0. The call that works: "
+        "init, apply = jseq.with_state(model); params, state = init(jax.random.key(0)).",
+    ),
+    (
         "several keys for one",
         lambda: MODEL.apply(PARAMS, X, key=jax.random.split(KEY, 3), train=True),
         TypeError,

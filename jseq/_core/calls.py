@@ -109,7 +109,8 @@ def state_keepers(layer: "Layer", path: str = "") -> list[tuple[str, str]]:
 
 def start(layer: "Layer", key: Any, x: Any = None) -> tuple[Any, Any]:
     """The outermost `init`: checks the call, then initialises."""
-    expect_key(key, CALLS["init"].replace(", x)", ")"))
+    call = CALLS["state_init" if layer.keeps_state else "init"]
+    expect_key(key, call.replace(", x)", ")") if x is None else call)
     x = jax.tree.map(as_shape, x)
     try:
         made = run_init(layer, key, x)
