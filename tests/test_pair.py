@@ -74,6 +74,7 @@ def test_no_tracer_leaks(case):
     with jax.checking_leaks():
         total = jax.grad(lambda p: sum(y.sum() for y in jax.tree.leaves(run(p, x))), allow_int=True)
         jax.make_jaxpr(total)(params)
+        jax.make_jaxpr(run)(params, x)
 
 
 @pytest.mark.slow

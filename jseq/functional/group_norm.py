@@ -52,11 +52,12 @@ def group_norm(
     expect_rank(x, spatial_dims + 1, spatial_form(spatial_dims))
     check_groups(num_groups, x.shape[-1])
     _check_channels(x, weight, bias)
+    size = x.shape[-1] // num_groups  # here, as `mean_of` outlives the trace of x
 
     def mean_of(a: jax.Array) -> jax.Array:
         # The mean of each channel, and then of the group, takes 0.3 of the time of one over (space, group's channels).
         mean = _spatial_mean(spatial_dims, a)
-        groups = mean.reshape(*mean.shape[:-1], num_groups, x.shape[-1] // num_groups)
+        groups = mean.reshape(*mean.shape[:-1], num_groups, size)
         return jnp.broadcast_to(groups.mean(axis=-1, keepdims=True), groups.shape).reshape(mean.shape)
 
     y, _, _ = standardise(widen(x), weight, bias, eps, mean_of)
