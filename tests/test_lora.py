@@ -60,6 +60,15 @@ def test_merging_gives_the_plain_model_with_the_same_numbers(model):
     chex.assert_trees_all_close(plain.apply(merged, X), model.apply(params, X), rtol=1e-5, atol=1e-5)
 
 
+def test_no_key_is_used_twice():
+    model = jseq.lora(CHAIN, 2)
+    params = model.init(KEY)
+    with jax.debug_key_reuse(True):
+        model.init(jax.random.key(1), X)
+        model.apply(params, X)
+        jseq.merge_lora(model, params)
+
+
 def test_merging_keeps_functions_and_names():
     model = jseq.sequential({"fc": jseq.lora(jseq.linear(5, 4), 2), "act": jax.nn.relu})
     plain, merged = jseq.merge_lora(model, model.init(KEY))

@@ -11,6 +11,7 @@ from jseq._combinators.children import Children
 from jseq._core import editing
 from jseq._core.checks import by_path, fits, misfit
 from jseq._core.keys import child_key, stable_number
+from jseq._core.shaping import made_with_key
 from jseq._layers.initial import draw
 from jseq._layers.options import at_least
 from jseq.core import Layer, layer
@@ -118,9 +119,11 @@ def check_adapters(params: Any, patterns: tuple[str, ...], rank: int) -> tuple[A
         raise ParamsError(f"expected params to be a dict of base, lora, got {describe(params)}. Around params of the "
                           'base itself: {"base": params, "lora": model.init(key, x)["lora"]}.')  # fmt: skip
     base, adapters = params["base"], params["lora"]
-    key = jax.random.key(0)
-    wanted = jax.eval_shape(lambda b: {path: adapter(key, paths.get(b, path), rank) for path in chosen(b, patterns)},
-                            base)  # fmt: skip
+
+    def run(key: Any, base: Any) -> dict[str, Any]:
+        return {path: adapter(key, paths.get(base, path), rank) for path in chosen(base, patterns)}
+
+    wanted = made_with_key(run, base)
     if not fits(wanted, adapters):
         raise ParamsError(f"adapters do not fit: {misfit(wanted, adapters)}. Make them with this model's init.")
     return base, adapters
