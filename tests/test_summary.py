@@ -37,12 +37,20 @@ MLP = jseq.sequential(jseq.linear(64, 256), jseq.relu(), jseq.linear(256, 256), 
 CNN = jseq.sequential(
     conv(3, 8), jseq.max_pool2d(2), conv(8, 16, 2), jseq.residual(conv(16, 16)), jseq.flatten(), jseq.linear(256, 10)
 )
+RESIZED = jseq.sequential(
+    conv(3, 8), jseq.upsample(11, mode="bilinear"), jseq.adaptive_avg_pool2d(3), jseq.linear(8, 4)
+)
 
 
 @pytest.mark.parametrize(
     ("model", "x"),
-    [(MLP, shape(32, 64)), (CNN, shape(4, 16, 16, 3)), (language(48, 4, 2, 50), shape(2, 24, dtype=jnp.int32))],
-    ids=["mlp", "cnn", "transformer"],
+    [
+        (MLP, shape(32, 64)),
+        (CNN, shape(4, 16, 16, 3)),
+        (RESIZED, shape(4, 8, 8, 3)),
+        (language(48, 4, 2, 50), shape(2, 24, dtype=jnp.int32)),
+    ],
+    ids=["mlp", "cnn", "resized", "transformer"],
 )
 def test_flops_are_those_that_xla_counts(model, x):
     apply = jseq.with_state(model).apply

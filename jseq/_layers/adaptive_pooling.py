@@ -14,7 +14,7 @@ def adaptive_avg_pool1d(output_size: OutputSize):
     """Averages a sequence down to a given size, for each channel.
 
     Window i reaches from `floor(i * in / out)` to `ceil((i + 1) * in / out)`: windows differ in width, and
-    overlap, where the sizes do not divide. There the layer is differentiable in reverse mode only.
+    overlap, where the sizes do not divide.
 
     Args:
         output_size: size of y, in steps; None keeps that of x.
@@ -48,7 +48,7 @@ def adaptive_avg_pool2d(output_size: OutputSize):
     """Averages an image down to a given size, for each channel.
 
     Window i reaches from `floor(i * in / out)` to `ceil((i + 1) * in / out)`: windows differ in width, and
-    overlap, where the sizes do not divide. There the layer is differentiable in reverse mode only.
+    overlap, where the sizes do not divide.
 
     Args:
         output_size: size of y, in pixels; a number, or one for each of H and W, None to keep that of x.
@@ -82,7 +82,7 @@ def adaptive_avg_pool3d(output_size: OutputSize):
     """Averages a volume down to a given size, for each channel.
 
     Window i reaches from `floor(i * in / out)` to `ceil((i + 1) * in / out)`: windows differ in width, and
-    overlap, where the sizes do not divide. There the layer is differentiable in reverse mode only.
+    overlap, where the sizes do not divide.
 
     Args:
         output_size: size of y, in voxels; a number, or one for each of D, H and W, None to keep that of x.
@@ -116,7 +116,7 @@ def adaptive_max_pool1d(output_size: OutputSize, return_indices: bool = False):
     """Takes maxima of a sequence down to a given size, for each channel.
 
     Window i reaches from `floor(i * in / out)` to `ceil((i + 1) * in / out)`: windows differ in width, and
-    overlap, where the sizes do not divide. There the layer is differentiable in reverse mode only.
+    overlap, where the sizes do not divide.
 
     Args:
         output_size: size of y, in steps; None keeps that of x.
@@ -151,7 +151,7 @@ def adaptive_max_pool2d(output_size: OutputSize, return_indices: bool = False):
     """Takes maxima of an image down to a given size, for each channel.
 
     Window i reaches from `floor(i * in / out)` to `ceil((i + 1) * in / out)`: windows differ in width, and
-    overlap, where the sizes do not divide. There the layer is differentiable in reverse mode only.
+    overlap, where the sizes do not divide.
 
     Args:
         output_size: size of y, in pixels; a number, or one for each of H and W, None to keep that of x.
@@ -186,7 +186,7 @@ def adaptive_max_pool3d(output_size: OutputSize, return_indices: bool = False):
     """Takes maxima of a volume down to a given size, for each channel.
 
     Window i reaches from `floor(i * in / out)` to `ceil((i + 1) * in / out)`: windows differ in width, and
-    overlap, where the sizes do not divide. There the layer is differentiable in reverse mode only.
+    overlap, where the sizes do not divide.
 
     Args:
         output_size: size of y, in voxels; a number, or one for each of D, H and W, None to keep that of x.

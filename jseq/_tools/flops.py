@@ -43,6 +43,8 @@ def of(equation: Any) -> float:
         return size(out) * products(equation.params["y"])
     if name == "sort":
         return 2 * size(out) * math.ceil(math.log2(max(out.shape[equation.params["dimension"]], 2)))
+    if name == "weighted_rows":
+        return size(out) * equation.params["matrix"].operations
     if name.startswith("scatter"):
         return size(equation.invars[2].aval)
     if name.startswith("reduce_window"):

@@ -49,7 +49,7 @@ def adaptive_max_pool1d(x: jax.Array, output_size: OutputSize, return_indices: b
         return_indices: whether to return also where each maximum was.
 
     Output: (..., T_out, C), or (values, int32 indices in the flattened axis of
-        each channel). Where sizes do not divide, differentiable in reverse mode only.
+        each channel).
 
     Raises:
         OptionError, ShapeError, DtypeError: a size that cannot be, x of too few axes or of integers.
@@ -71,7 +71,7 @@ def adaptive_max_pool2d(x: jax.Array, output_size: OutputSize, return_indices: b
         return_indices: whether to return also where each maximum was.
 
     Output: (..., H_out, W_out, C), or (values, int32 indices in the flattened plane of
-        each channel). Where sizes do not divide, differentiable in reverse mode only.
+        each channel).
 
     Raises:
         OptionError, ShapeError, DtypeError: a size that cannot be, x of too few axes or of integers.
@@ -93,7 +93,7 @@ def adaptive_max_pool3d(x: jax.Array, output_size: OutputSize, return_indices: b
         return_indices: whether to return also where each maximum was.
 
     Output: (..., D_out, H_out, W_out, C), or (values, int32 indices in the flattened volume of
-        each channel). Where sizes do not divide, differentiable in reverse mode only.
+        each channel).
 
     Raises:
         OptionError, ShapeError, DtypeError: a size that cannot be, x of too few axes or of integers.

@@ -78,7 +78,7 @@ def adaptive_avg_pool1d(x: jax.Array, output_size: OutputSize) -> jax.Array:
         x: floats of shape (..., T, C); half precision is summed in float32.
         output_size: the size after pooling, in elements: one number; None keeps it.
 
-    Output: (..., T_out, C). Where sizes do not divide, differentiable in reverse mode only.
+    Output: (..., T_out, C).
 
     Raises:
         OptionError, ShapeError, DtypeError: a size that cannot be, x of too few axes or of integers.
@@ -98,7 +98,7 @@ def adaptive_avg_pool2d(x: jax.Array, output_size: OutputSize) -> jax.Array:
         x: floats of shape (..., H, W, C); half precision is summed in float32.
         output_size: the size after pooling, in elements: one number or one per axis; None keeps it.
 
-    Output: (..., H_out, W_out, C). Where sizes do not divide, differentiable in reverse mode only.
+    Output: (..., H_out, W_out, C).
 
     Raises:
         OptionError, ShapeError, DtypeError: a size that cannot be, x of too few axes or of integers.
@@ -118,7 +118,7 @@ def adaptive_avg_pool3d(x: jax.Array, output_size: OutputSize) -> jax.Array:
         x: floats of shape (..., D, H, W, C); half precision is summed in float32.
         output_size: the size after pooling, in elements: one number or one per axis; None keeps it.
 
-    Output: (..., D_out, H_out, W_out, C). Where sizes do not divide, differentiable in reverse mode only.
+    Output: (..., D_out, H_out, W_out, C).
 
     Raises:
         OptionError, ShapeError, DtypeError: a size that cannot be, x of too few axes or of integers.

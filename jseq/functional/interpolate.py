@@ -167,8 +167,7 @@ def interpolate(
         align_corners: whether the centres of the corner elements meet, and not their outer edges.
         recompute_scale_factor: whether the positions follow from the rounded sizes and not scale_factor.
 
-    Output: x with the new sizes. Differentiable in reverse mode, except "nearest" by whole factors and
-        "area" by whole divisors, which differentiate in both.
+    Output: x with the new sizes.
 
     Raises:
         OptionError, ShapeError, DtypeError: options that do not fit, x of too few axes or of integers.
