@@ -213,6 +213,7 @@ def _blocked(plan: Plan, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Arr
     n = math.prod(lead) * kv_heads
     if mask is not None:
         mask = jnp.broadcast_to(mask, (*lead, kv_heads, 1, plan.keys)).reshape(n, plan.keys)
-    q = q.reshape(n, heads // max(kv_heads, 1), *q.shape[-2:])
+    group = heads // max(kv_heads, 1)
+    q = q.reshape(*lead, kv_heads, group, *q.shape[-2:]).reshape(n, group, *q.shape[-2:])
     y = attend_blocked(plan, q, k.reshape(n, *k.shape[-2:]), v.reshape(n, *v.shape[-2:]), mask)
-    return y.reshape(*lead, heads, *y.shape[-2:])
+    return y.reshape(*lead, kv_heads, *y.shape[1:]).reshape(*lead, heads, *y.shape[-2:])

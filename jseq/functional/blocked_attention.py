@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jseq.functional.sharded import split_axes
+
 # Of 64, 128 and 256 queries a block, 128 was fastest or level at lengths 128 to 1024 on CPU.
 BLOCK = 128
 # A causal block reads the keys up to its segment's end, so that shapes stay static: eight segments
@@ -74,6 +76,8 @@ def _each(function: Callable[..., Any], *args: Any) -> Any:
     def in_turn(*args: Any) -> Any:
         return lax.map(lambda own: function(*own), args)
 
+    if split_axes(args[0])[0]:  # over a mesh, where no device can take the turns of others
+        return jax.vmap(function)(*args)
     return lax.platform_dependent(*args, cpu=in_turn, default=jax.vmap(function))
 
 

@@ -11,6 +11,8 @@ from jax import lax
 
 from jseq.errors import ShapeError, describe, expect_float, expect_rank
 from jseq.functional.padding import pad_spatial
+from jseq.functional.sharded import zeros_beside
+from jseq.functional.vision import paired
 from jseq.functional.windows import check_window, expect_spatial, per_axis, window_sizes
 
 Ints = int | Sequence[int]
@@ -76,7 +78,7 @@ def _windows(x: jax.Array, counts: tuple[int, ...], options: Options) -> jax.Arr
             y = lax.slice_in_dim(y, start, stop, stride[axis], first + axis)
         taps.append(y)
     stacked = jnp.stack(taps, axis=-1)
-    return stacked.reshape(*x.shape[:first], math.prod(counts), x.shape[-1] * len(taps))
+    return paired(paired(stacked, -2), -3)
 
 
 def fold(
@@ -120,7 +122,7 @@ def fold(
         )
     pads = options[2]
     shape = (*x.shape[:-2], *(s + 2 * p for s, p in zip(sizes, pads, strict=True)), x.shape[-1] // taps)
-    image = jax.eval_shape(lambda x: lax.full_like(x, 0, shape=shape), x)  # differs over devices where x does
+    image = jax.eval_shape(partial(zeros_beside, shape=shape, axes=x.ndim - 2), x)
     # The transpose of slices is lax.pad with interior zeros, which XLA adds up in one loop.
     y = jax.linear_transpose(partial(_windows, counts=counts, options=options), image)(x)[0]
     return pad_spatial(y, tuple((-p, -p) for p in pads))

@@ -1,9 +1,12 @@
 """What an array's type says of its place on a mesh of explicit axes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 from jax import lax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 
 def split_axes(x: jax.Array) -> tuple[bool, ...]:
@@ -14,6 +17,17 @@ def split_axes(x: jax.Array) -> tuple[bool, ...]:
 def on_mesh(*arrays: jax.Array) -> bool:
     """Whether one lives on a mesh that its type names: one that it was put on, or that of `jax.shard_map`."""
     return any(not jax.typeof(x).sharding.mesh.empty for x in arrays)
+
+
+def sharding_beside(x: Any, axes: int) -> NamedSharding | None:
+    """The sharding of what lies over a mesh as the first axes of x do, and is split nowhere else; None for no mesh."""
+    sharding = jax.typeof(x).sharding
+    return NamedSharding(sharding.mesh, P(*sharding.spec[:axes])) if any(split_axes(x)[:axes]) else None
+
+
+def zeros_beside(x: jax.Array, shape: Sequence[int], axes: int) -> jax.Array:
+    """Zeros of the dtype of x, which lie over a mesh as its first axes do, and differ over devices where x does."""
+    return lax.full_like(x, 0, shape=tuple(shape), sharding=sharding_beside(x, axes))
 
 
 def varying_alike(tree: Any, *others: Any) -> Any:

@@ -24,6 +24,15 @@ def _split(x: jax.Array, *sizes: int) -> jax.Array:
     return x.reshape(*x.shape[:-3], *sizes)
 
 
+def paired(x: jax.Array, axis: int) -> jax.Array:
+    """Merges an axis, counted from the last, with the one behind it.
+
+    One pair at a time, as all of these reshapes: beside a batch that is split over a mesh JAX takes no two at once.
+    """
+    axis += x.ndim
+    return x.reshape(*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :])
+
+
 def _swap(x: jax.Array, order: tuple[int, ...]) -> jax.Array:
     """Transposes the last axes: `order` counts from the first of them."""
     lead = x.ndim - len(order)
@@ -58,7 +67,7 @@ def pixel_shuffle(x: jax.Array, upscale_factor: int) -> jax.Array:
             f"A convolution to {r * r} times the wanted channels goes before pixel_shuffle({r})."
         )
     y = _swap(_split(x, height, width, channels // (r * r), r, r), (0, 3, 1, 4, 2))
-    return y.reshape(*x.shape[:-3], height * r, width * r, channels // (r * r))
+    return paired(paired(y, -5), -3)
 
 
 def pixel_unshuffle(x: jax.Array, downscale_factor: int) -> jax.Array:
@@ -87,7 +96,8 @@ def pixel_unshuffle(x: jax.Array, downscale_factor: int) -> jax.Array:
             f"expected x of shape (..., H, W, C) with H and W multiples of {r}, got {describe(x)}. "
             "Pad or crop the plane."
         )
-    y = _swap(_split(x, height // r, r, width // r, r, channels), (0, 2, 4, 1, 3))
+    y = _split(_split(x, height // r, r, width, channels), r, width // r, r, channels)
+    y = _swap(y, (0, 2, 4, 1, 3))
     return y.reshape(*x.shape[:-3], height // r, width // r, channels * r * r)
 
 

@@ -1,0 +1,65 @@
+"""Layers whose batch is split over an explicit mesh, where types say how: they give what they give on one device."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+
+import jseq
+
+SEQUENCE, IMAGE = (4, 6, 8), (4, 4, 6, 2)
+FEED = jseq.residual(jseq.sequential(jseq.linear(8, 8), jseq.relu()))
+LAYERS = [
+    (jseq.repeat(FEED, 3, remat=True), SEQUENCE),
+    (jseq.grouped_query_attention(8, 4, 2, is_causal=True), SEQUENCE),
+    (jseq.grouped_query_attention(8, 4, 2, is_causal=True), (4, 2, 6, 8)),
+    (jseq.grouped_query_attention(8, 4, 2, is_causal=True), (2, 300, 8)),  # in blocks
+    (jseq.multihead_attention(8, 2), (2, 300, 8)),
+    (jseq.pixel_shuffle(2), (4, 3, 2, 8)),
+    (jseq.pixel_unshuffle(2), IMAGE),
+    (jseq.unfold((2, 3), padding=1, stride=2), IMAGE),
+    (jseq.fold((3, 3), 2), (4, 4, 8)),
+    (jseq.fold((4, 3), 2, padding=1), (4, 2, 20, 8)),
+    (jseq.upsample(scale_factor=2, mode="bilinear"), IMAGE),
+    (jseq.adaptive_avg_pool2d(3), IMAGE),
+    (jseq.adaptive_max_pool2d(3), IMAGE),
+]
+
+
+def compare(layer, x, context=None, spec=None):
+    """Outputs and gradients by params and x, on one device and over two."""
+    init, apply = jseq.with_state(layer)
+    params, state = init(jax.random.key(1), x)
+
+    @jax.jit
+    def both(params, x, context):
+        def loss(params, x):
+            y, _ = apply(params, state, x, context=context)
+            return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(y)), y
+
+        return jax.grad(loss, (0, 1), has_aux=True)(params, x)
+
+    wanted = both(params, x, context)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        found = both(params, jax.device_put(x, P("data")), jax.device_put(context, spec or P()))
+    for y in jax.tree.leaves(found[1]):
+        assert jax.typeof(y).sharding.spec[0] == "data"
+    # float32, summed in another order: the gradients of weights are sums over up to 600 rows
+    chex.assert_trees_all_close(jax.device_get(found), jax.device_get(wanted), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=repr)
+def test_a_split_batch_gives_what_one_device_does(layer, shape) -> None:
+    compare(layer, jax.random.normal(jax.random.key(0), shape))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [6, 300])
+def test_masks_may_be_split(length) -> None:
+    x = jax.random.normal(jax.random.key(0), (2, length, 8))
+    mask = jnp.arange(length)[None] < jnp.array([[length], [length // 2]])
+    compare(jseq.grouped_query_attention(8, 4, 2), x, {"mask": mask[:, None, None, :]}, P("data"))
