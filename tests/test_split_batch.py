@@ -12,6 +12,12 @@ import jseq
 SEQUENCE, IMAGE = (4, 6, 8), (4, 4, 6, 2)
 FEED = jseq.residual(jseq.sequential(jseq.linear(8, 8), jseq.relu()))
 LAYERS = [
+    (jseq.rnn(8, 4), SEQUENCE),
+    (jseq.gru(8, 4, 2, bidirectional=True), SEQUENCE),
+    (jseq.gru(8, 4), (4, 2, 6, 8)),
+    (jseq.lstm(8, 4, proj_size=2), SEQUENCE),
+    (jseq.recurrent(jseq.lstm_cell(8, 4)), SEQUENCE),
+    (jseq.recurrent(jseq.gru_cell(8, 4), reverse=True, return_state=True), (4, 2, 6, 8)),
     (jseq.repeat(FEED, 3, remat=True), SEQUENCE),
     (jseq.grouped_query_attention(8, 4, 2, is_causal=True), SEQUENCE),
     (jseq.grouped_query_attention(8, 4, 2, is_causal=True), (4, 2, 6, 8)),
@@ -25,6 +31,12 @@ LAYERS = [
     (jseq.upsample(scale_factor=2, mode="bilinear"), IMAGE),
     (jseq.adaptive_avg_pool2d(3), IMAGE),
     (jseq.adaptive_max_pool2d(3), IMAGE),
+]
+WITH_LENGTHS = [
+    jseq.lstm(8, 4),
+    jseq.gru(8, 4, bidirectional=True),
+    jseq.recurrent(jseq.gru_cell(8, 4)),
+    jseq.bidirectional(jseq.rnn(8, 4)),
 ]
 
 
@@ -55,6 +67,14 @@ def compare(layer, x, context=None, spec=None):
 @pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=repr)
 def test_a_split_batch_gives_what_one_device_does(layer, shape) -> None:
     compare(layer, jax.random.normal(jax.random.key(0), shape))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", [P("data"), P()], ids=str)
+@pytest.mark.parametrize("layer", WITH_LENGTHS, ids=repr)
+def test_lengths_may_be_split_or_not(layer, spec) -> None:
+    x = jax.random.normal(jax.random.key(0), SEQUENCE)
+    compare(layer, x, {"lengths": jnp.array([6, 1, 3, 0])}, spec)
 
 
 @pytest.mark.slow

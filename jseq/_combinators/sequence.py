@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jseq._combinators.children import Children, inner
 from jseq.core import Layer, layer
 from jseq.errors import DtypeError, OptionError, ShapeError, describe, expect_rank, near_misses
-from jseq.functional.sharded import varying_alike
+from jseq.functional.sharded import sharding_beside, varying_alike
 
 Context = Mapping[str, Any] | None
 FORM = "(..., T, features)"
@@ -62,7 +62,7 @@ def recurrent(cell: Layer | Any, *, reverse: bool = False, return_state: bool = 
         return child.init(key, None if x is None else one_step(x))[:2]
 
     def apply(params: Any, state: Any, x: Any, key: Any, train: bool, context: Context) -> tuple[Any, Any]:
-        first, given = one_step(x), dict(context or {})
+        first, given = one_step(x, sharding_beside(x, x.ndim - 2)), dict(context or {})
         start, lengths = given.pop("initial_state", None), given.pop("lengths", None)
         keys = step_keys(key, x.shape[-2]) if key is not None and child.layer.uses_key else None
 
@@ -87,10 +87,10 @@ def recurrent(cell: Layer | Any, *, reverse: bool = False, return_state: bool = 
     return init, apply, child.layer
 
 
-def one_step(x: Any) -> jax.ShapeDtypeStruct:
+def one_step(x: Any, sharding: Any = None) -> jax.ShapeDtypeStruct:
     """The shape of one step of a sequence."""
     expect_rank(x, 2, FORM, "Add the missing axis: a sequence of one step is x[None].")
-    return jax.ShapeDtypeStruct((*x.shape[:-2], x.shape[-1]), x.dtype)
+    return jax.ShapeDtypeStruct((*x.shape[:-2], x.shape[-1]), x.dtype, sharding=sharding)
 
 
 def step_keys(key: jax.Array, length: int) -> jax.Array:
@@ -99,8 +99,8 @@ def step_keys(key: jax.Array, length: int) -> jax.Array:
 
 
 def zero_carry(cell: Any, first: jax.ShapeDtypeStruct) -> Any:
-    """Zeros in the form that the cell returns for x alone."""
-    return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(cell, first))
+    """Zeros in the form that the cell returns for x alone, split over a mesh as what it returns."""
+    return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype, out_sharding=a.sharding), jax.eval_shape(cell, first))
 
 
 def started(zeros: Any, start: Any) -> Any:

@@ -12,7 +12,7 @@ from jax import lax
 from jseq.errors import ShapeError, describe, expect_features, expect_float, expect_rank
 from jseq.functional.attention import length_mask
 from jseq.functional.linear import linear
-from jseq.functional.sharded import varying_alike
+from jseq.functional.sharded import split_axes, summed_product, varying_alike, zeros_beside
 
 State = tuple[jax.Array, ...]
 
@@ -99,7 +99,7 @@ def _check_state(cell: Cell, state: State | None, weights: Weights, x: jax.Array
     out, hidden = weights.hh.shape[0], weights.hh.shape[1] // cell.gates
     shapes = [(*lead, out), (*lead, hidden)][: cell.states]
     if state is None:
-        return tuple(jnp.zeros(shape, x.dtype) for shape in shapes)
+        return tuple(zeros_beside(x, shape, len(lead)) for shape in shapes)
     if len(state) != cell.states or any(a.shape != s for a, s in zip(state, shapes, strict=True)):
         wanted = " and ".join(str(s) for s in shapes)
         raise ShapeError(f"expected an initial state of shape {wanted}, got {describe(state)} for {describe(x)}.")
@@ -173,7 +173,7 @@ def _layer_bwd(cell: Cell, reverse: bool, residuals: Any, gradients: Any) -> tup
     before = jnp.concatenate([y, h[None]])[1:] if reverse else jnp.concatenate([h[None], y])[: y.shape[0]]
     if valid is not None and reverse:
         # A sequence starts at its own end: there y stands at zero, and the initial state came before.
-        started = jnp.concatenate([valid, jnp.zeros_like(valid, shape=(1, *valid.shape[1:]))])[1:]
+        started = jnp.concatenate([valid, zeros_beside(valid, (1, *valid.shape[1:]), valid.ndim)])[1:]
         before = jnp.where(started, before, h[None])
     dx, dweights = _gather(x, before, weights, dparts, saved[1], dh)
     return dx, dstate, dweights, None
@@ -183,18 +183,26 @@ def _gather(
     x: jax.Array, before: jax.Array, weights: Weights, dparts: State, raw: Any, dh: Any
 ) -> tuple[jax.Array, Weights]:
     """The gradients of the input and of the weights, summed over steps and sequences at once."""
+    # Steps and sequences in one axis, which JAX refuses where the sequences are split over a mesh.
+    flat = not any(split_axes(x))
 
     def rows(a: jax.Array) -> jax.Array:
-        return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+        return a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) if flat else a
+
+    def product(a: jax.Array, b: jax.Array, weight: jax.Array) -> jax.Array:
+        return rows(a).T @ rows(b) if flat else summed_product(a, b, weight)
+
+    def total(a: jax.Array, bias: jax.Array | None) -> jax.Array | None:
+        return None if bias is None else a.sum(axis=tuple(range(a.ndim - 1)))
 
     dx_part, dh_part = rows(dparts[0]), rows(dparts[-1])
     dx = (dx_part @ weights.ih.T).reshape(x.shape)
     return dx, Weights(
-        ih=rows(x).T @ dx_part,
-        hh=rows(before).T @ dh_part,
-        bias_ih=None if weights.bias_ih is None else dx_part.sum(axis=0),
-        bias_hh=None if weights.bias_hh is None else dh_part.sum(axis=0),
-        hr=None if weights.hr is None else rows(raw).T @ rows(dh),
+        ih=product(x, dx_part, weights.ih),
+        hh=product(before, dh_part, weights.hh),
+        bias_ih=total(dx_part, weights.bias_ih),
+        bias_hh=total(dh_part, weights.bias_hh),
+        hr=None if weights.hr is None else product(raw, dh, weights.hr),
     )
 
 

@@ -30,6 +30,13 @@ def zeros_beside(x: jax.Array, shape: Sequence[int], axes: int) -> jax.Array:
     return lax.full_like(x, 0, shape=tuple(shape), sharding=sharding_beside(x, axes))
 
 
+def summed_product(a: jax.Array, b: jax.Array, weight: jax.Array) -> jax.Array:
+    """The products of the last axes, summed over all others, of which one is split; they lie as the weight does."""
+    axes = tuple(range(a.ndim - 1))
+    sharding = NamedSharding(jax.typeof(a).sharding.mesh, jax.typeof(weight).sharding.spec)
+    return lax.dot_general(a, b, ((axes, axes), ((), ())), out_sharding=sharding)
+
+
 def varying_alike(tree: Any, *others: Any) -> Any:
     """Gives the arrays, of types that say that they differ over all axes of `jax.shard_map` that any of these does.
 
