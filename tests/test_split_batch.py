@@ -11,6 +11,18 @@ import jseq
 
 SEQUENCE, IMAGE = (4, 6, 8), (4, 4, 6, 2)
 FEED = jseq.residual(jseq.sequential(jseq.linear(8, 8), jseq.relu()))
+UNPOOLED = [
+    (jseq.sequential(pool(2, return_indices=True), unpool(2)), (*lead, *(4,) * n, 2))
+    for n, (pool, unpool) in enumerate(
+        [
+            (jseq.max_pool1d, jseq.max_unpool1d),
+            (jseq.max_pool2d, jseq.max_unpool2d),
+            (jseq.max_pool3d, jseq.max_unpool3d),
+        ],
+        1,
+    )
+    for lead in [(4,), (4, 3)]
+]
 LAYERS = [
     (jseq.rnn(8, 4), SEQUENCE),
     (jseq.gru(8, 4, 2, bidirectional=True), SEQUENCE),
@@ -31,6 +43,7 @@ LAYERS = [
     (jseq.upsample(scale_factor=2, mode="bilinear"), IMAGE),
     (jseq.adaptive_avg_pool2d(3), IMAGE),
     (jseq.adaptive_max_pool2d(3), IMAGE),
+    *UNPOOLED,
 ]
 WITH_LENGTHS = [
     jseq.lstm(8, 4),

@@ -9,6 +9,7 @@ from jax import lax
 
 from jseq.errors import DtypeError, OptionError, ShapeError, describe, expect_float, expect_rank
 from jseq.functional.pool_windows import FORMS, Pool, Size, pool_options
+from jseq.functional.sharded import split_axes, zeros_beside
 from jseq.functional.windows import per_axis
 
 
@@ -51,14 +52,19 @@ def _max_unpool(x: jax.Array, indices: jax.Array, n: int, pool: Pool, output_siz
     if any(size < 1 for size in sizes):
         raise ShapeError(f"expected x of shape {FORMS[n]}, got {describe(x)}, which unpools to {sizes}.")
     batch, area = math.prod(lead), math.prod(sizes)
-    values = x.reshape(batch, math.prod(x.shape[-1 - n : -1]), channels)
-    at = (
-        lax.broadcasted_iota(jnp.int32, values.shape, 0),
-        indices.astype(jnp.int32).reshape(values.shape),
-        lax.broadcasted_iota(jnp.int32, values.shape, 2),
-    )
-    y = jnp.zeros((batch, area, channels), x.dtype).at[at].set(values, mode="drop")
-    return y.reshape(*lead, *sizes, channels)
+    inner = (*lead, math.prod(x.shape[-1 - n : -1]), channels)
+    values, places = (a.reshape(inner).reshape(batch, *inner[-2:]) for a in (x, indices.astype(jnp.int32)))
+    y = zeros_beside(values, (batch, area, channels), 1)
+    # One index for each axis, but for a batch that is split over a mesh: JAX looks up nothing across that.
+    y = jax.vmap(_put)(y, places, values) if split_axes(values)[0] else _put(y, places, values)
+    return y.reshape(*lead, area, channels).reshape(*lead, *sizes, channels)
+
+
+def _put(y: jax.Array, places: jax.Array, values: jax.Array) -> jax.Array:
+    """Puts values (..., N, C) at their places in y (..., area, C); what is beyond it is dropped."""
+    at = [lax.broadcasted_iota(jnp.int32, values.shape, axis) for axis in range(values.ndim) if axis != values.ndim - 2]
+    at.insert(-1, places)
+    return y.at[tuple(at)].set(values, mode="drop")
 
 
 def max_unpool1d(
