@@ -1,14 +1,13 @@
 """A forward of the user's own, traced by torch.fx: its modules and functions as the steps of a graph."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from jseq._combinators.dataflow import INPUT, graph
 from jseq._combinators.graph import parallel
 from jseq._combinators.sequential import sequential
-from jseq._interop.extras import need
 from jseq._interop.torch_functions import as_module
+from jseq._interop.torch_nodes import nodes_of
 from jseq._interop.torch_special import is_shape, special
 from jseq._interop.torch_steps import Steps, built_module
 from jseq._layers.linear import identity
@@ -17,45 +16,6 @@ from jseq.errors import ConversionError, LayerError
 
 Convert = Callable[..., tuple[Layer, int]]
 CALLS = ("call_function", "call_method")
-
-
-def nodes_of(module: Any) -> list[Any]:
-    """The steps of a module's forward in training; `node.meta["evaluation"]` is the same step in evaluation."""
-    fx, mode = need("torch.fx", "torch"), module.training
-    tracer = type("Tracer", (fx.Tracer,), {"is_leaf_module": lambda self, child, name: True})  # pyright: ignore
-    parameters = inspect.signature(module.forward).parameters.values()
-    fixed = {p.name: p.default for p in parameters if p.default is not p.empty} or None
-    graphs: list[list[Any]] = []
-    try:
-        for module.training in (True, False):
-            graphs.append(live(list(tracer().trace(module, fixed).nodes)))
-    except Exception as error:
-        text, name = str(error).strip().split("\n")[0], type(module).__name__
-        raise ConversionError(f"torch.fx cannot trace its forward: {text} Write the module as an nn.Sequential, or "
-                              f"register a layer: @jseq.torch_converter({name}).") from error  # fmt: skip
-    finally:
-        module.training = mode
-    train, evaluation = graphs
-    if [(n.op, str(n.target)) for n in train] != [(n.op, str(n.target)) for n in evaluation]:
-        raise ConversionError("its forward takes other steps in training than in evaluation, which layers cannot.")
-    for one, other in zip(train, evaluation, strict=True):
-        one.meta["evaluation"] = other
-    return train
-
-
-def live(nodes: list[Any]) -> list[Any]:
-    """The nodes that the output depends on, and the inputs; without those that fx fixed at their defaults."""
-    needed = {nodes[-1]}
-    for node in reversed(nodes):
-        if node in needed:
-            needed.update(node.all_input_nodes)
-    fixed = {node for node in nodes if node.op == "placeholder" and only_asserted(node)}
-    return [node for node in nodes if node not in fixed and (node in needed or node.op == "placeholder")]
-
-
-def only_asserted(node: Any) -> bool:
-    """Whether fx put a default in the place of this input, and checks that nothing else is given."""
-    return bool(node.users) and all("assert" in user.name for user in node.users)
 
 
 def wanted_by_trace(module: Any, first_wanted: Callable[[Any], int | None]) -> int | None:

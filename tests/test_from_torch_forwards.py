@@ -1,0 +1,86 @@
+"""from_torch of a forward of the user's own: its numbers are torch's, or it is refused with the step's name."""
+
+import jax.numpy as jnp
+import pytest
+
+import jseq
+from jseq.errors import ConversionError
+
+torch = pytest.importorskip("torch")
+
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
+
+from tests.test_from_torch import equal, float64  # noqa: E402, F401
+
+
+def written(forward, **children):
+    """A module with this forward."""
+
+    class Written(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, child in children.items():
+                setattr(self, name, child)
+
+    Written.forward = forward
+    torch.manual_seed(0)
+    return Written()
+
+
+def agrees(module, *xs, bound=1e-10):
+    """Holds the converted model against torch in evaluation."""
+    for buffer_name, buffer in module.named_buffers():
+        if buffer_name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
+    model, params, state = jseq.from_torch(module.double().eval())
+    ours = [jnp.asarray(x.numpy()) if x.is_floating_point() else jnp.asarray(x.numpy(), jnp.int32) for x in xs]
+    y, _ = jseq.with_state(model).apply(params, state, ours[0] if len(ours) == 1 else tuple(ours))
+    equal(y, module(*[x.clone() for x in xs]), bound)
+    return model
+
+
+def refused(module, text):
+    with pytest.raises(ConversionError, match=text):
+        jseq.from_torch(module)
+
+
+def conv(i=4, o=4):
+    return nn.Conv2d(i, o, 3, padding=1)
+
+
+def image(*shape):
+    return torch.randn(*(shape or (2, 4, 6, 6)))
+
+
+def both(s, x):
+    y = s.f(x)
+    return (y, x) if s.training else y
+
+
+BY_MODE = {
+    "a number": lambda s, x: s.f(x) / (4.0 if s.training else 1.0),
+    "a number of a sum": lambda s, x: s.f(x) + 0.1 if s.training else s.f(x) + 0.0,
+    "an array": lambda s, x: s.f(x) * (s.g(x) if s.training else s.f(x)) + s.g(x),
+    "the mode of a child": lambda s, x: s.f(x) / (4.0 if s.f.training else 1.0),
+    "the output": both,
+    "an argument": lambda s, x: torch.cat((s.f(x), x), 1 if s.training else 0),
+    "a type": lambda s, x: s.f(x) * (1 if s.training else 1.0),
+}
+
+
+@pytest.mark.parametrize("name", BY_MODE)
+def test_numbers_that_depend_on_the_mode_are_refused(name):
+    module = written(BY_MODE[name], f=nn.Linear(4, 4), g=nn.Linear(4, 4))
+    refused(module, "other steps in training than in evaluation")
+    refused(nn.Sequential(nn.Linear(4, 4), module.eval()), 'Written at "1": its forward takes other steps')
+    assert not module.f.training
+
+
+def test_dropout_may_follow_the_mode():
+    p = written(lambda s, x: F.dropout(s.f(x), 0.5 if s.training else 0.0, s.training), f=nn.Linear(4, 4))
+    agrees(p, torch.randn(2, 4))
+    agrees(written(lambda s, x: F.dropout(input=s.f(x), training=s.training), f=nn.Linear(4, 4)), torch.randn(2, 4))
+    other = written(lambda s, x: F.dropout(s.f(x) if s.training else s.g(x), training=s.training) + s.f(x) + s.g(x),
+                    f=nn.Linear(4, 4), g=nn.Linear(4, 4))  # fmt: skip
+    refused(other, "other steps in training than in evaluation")
