@@ -10,16 +10,14 @@ from jseq.errors import ConversionError
 
 def nodes_of(module: Any) -> list[Any]:
     """The steps of a module's forward in training; `node.meta["evaluation"]` is the same step in evaluation."""
-    fx, modes = need("torch.fx", "torch"), {child: child.training for child in module.modules()}
-    tracer = type("Tracer", (fx.Tracer,), {"is_leaf_module": lambda self, child, name: True})  # pyright: ignore
-    parameters = inspect.signature(module.forward).parameters.values()
-    fixed = {p.name: p.default for p in parameters if p.default is not p.empty} or None
+    modes = {child: child.training for child in module.modules()}
+    tracer = tracer_of(module)
     graphs: list[list[Any]] = []
     try:
         for training in (True, False):
             for child in modes:
                 child.training = training
-            graphs.append(live(list(tracer().trace(module, fixed).nodes)))
+            graphs.append(live(list(tracer().trace(module).nodes)))
     except Exception as error:
         text, name = str(error).strip().split("\n")[0], type(module).__name__
         raise ConversionError(f"torch.fx cannot trace its forward: {text} Write the module as an nn.Sequential, or "
@@ -49,16 +47,30 @@ def described(nodes: list[Any]) -> list[str]:
     return lines
 
 
+def tracer_of(module: Any) -> type[Any]:
+    """A tracer that makes inputs of the arguments without a default, and leaves the others at theirs."""
+    fx = need("torch.fx", "torch")
+    parameters = [p for p in inspect.signature(module.forward).parameters.values() if p.default is p.empty]
+    by_place = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+    if not by_place + by_name:
+        raise ConversionError("its forward has no argument that must be given, and so no input. "
+                              "Give it one without a default: def forward(self, x).")  # fmt: skip
+
+    def create_args_for_root(self: Any, *given: Any) -> tuple[Any, list[Any]]:
+        inputs = {name: self.create_proxy("placeholder", name, (), {}) for name in (*by_place, *by_name)}
+        args, kwargs = [inputs[name] for name in by_place], {name: inputs[name] for name in by_name}
+        return lambda root: module.forward(*args, **kwargs), [self.root]
+
+    own = {"is_leaf_module": lambda self, child, name: True, "create_args_for_root": create_args_for_root}  # pyright: ignore
+    return type("Tracer", (fx.Tracer,), own)
+
+
 def live(nodes: list[Any]) -> list[Any]:
-    """The nodes that the output depends on, and the inputs; without those that fx fixed at their defaults."""
+    """The nodes that the output depends on, and the inputs."""
     needed = {nodes[-1]}
     for node in reversed(nodes):
         if node in needed:
             needed.update(node.all_input_nodes)
-    fixed = {node for node in nodes if node.op == "placeholder" and only_asserted(node)}
-    return [node for node in nodes if node not in fixed and (node in needed or node.op == "placeholder")]
-
-
-def only_asserted(node: Any) -> bool:
-    """Whether fx put a default in the place of this input, and checks that nothing else is given."""
-    return bool(node.users) and all("assert" in user.name for user in node.users)
+    return [node for node in nodes if node in needed or node.op == "placeholder"]
