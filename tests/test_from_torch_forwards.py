@@ -84,3 +84,57 @@ def test_dropout_may_follow_the_mode():
     other = written(lambda s, x: F.dropout(s.f(x) if s.training else s.g(x), training=s.training) + s.f(x) + s.g(x),
                     f=nn.Linear(4, 4), g=nn.Linear(4, 4))  # fmt: skip
     refused(other, "other steps in training than in evaluation")
+
+
+def masked(s, x):
+    return s.a(x, x, x, attn_mask=x, need_weights=False)[0]
+
+
+def test_arguments_of_modules_are_taken_by_name():
+    x = torch.randn(2, 3, 8)
+    a = nn.MultiheadAttention(8, 2, batch_first=True)
+    agrees(written(lambda s, x: s.a(query=x, value=x, key=x + 1, need_weights=False)[0], a=a), x)
+    agrees(written(lambda s, x: s.a(x, value=x, key=x + 1, attn_mask=None, need_weights=False)[0], a=a), x)
+    agrees(written(lambda s, x: s.a(x, x + 1, x, None, False)[0], a=a), x)
+    d = nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)
+    agrees(written(lambda s, x: s.d(memory=x * 2, tgt=x), d=d), x)
+    t = nn.Transformer(8, 2, 1, 1, 16, batch_first=True)
+    agrees(written(lambda s, x: s.t(tgt=x * 2, src=x), t=t), x)
+    child = written(lambda s, a, b: s.f(a) - b, f=nn.Linear(8, 8))
+    agrees(written(lambda s, x: s.c(b=x, a=x * 2), c=child), x)
+
+
+def options(s, a, relu=True, b=None):
+    return torch.relu(s.f(a)) if relu else s.f(a)
+
+
+def test_arguments_that_say_something_are_refused():
+    child = written(options, f=nn.Linear(8, 8))
+    x = torch.randn(2, 8)
+    agrees(written(lambda s, x: s.c(x, b=None), c=child), x)
+    refused(written(lambda s, x: s.c(x, relu=False), c=child), "argument relu=False of c .* Set it once, in Written")
+    refused(written(lambda s, x: s.c(x, False), c=child), "argument relu=False of c")
+    refused(written(lambda s, x: s.c(x, b=x), c=child), "argument b=x of c is not converted")
+    refused(written(lambda s, x: s.c(), c=child), "c cannot be called so: missing a required argument")
+    refused(written(masked, a=nn.MultiheadAttention(8, 2)), "argument attn_mask=x of a .* in context")
+    layer = nn.TransformerEncoderLayer(8, 2)
+    refused(written(lambda s, x: s.e(x, x), e=layer), "argument src_mask=x of e .* in context")
+
+
+def flagged(s, x, flag=False, k=2.0, how="a", sizes=(1, 2), skip=None):
+    h = s.f(x) * k if how == "a" and skip is None else x
+    return (s.g(h), h) if flag else torch.cat((s.g(h), h), sizes[0])
+
+
+def keyword_only(s, x, /, *, y):
+    return s.f(x) - y
+
+
+def test_arguments_with_a_default_stay_at_it():
+    module = written(flagged, f=nn.Linear(4, 4), g=nn.Linear(4, 4))
+    agrees(module, torch.randn(2, 4))
+    agrees(nn.Sequential(nn.Linear(3, 4), module), torch.randn(2, 3))
+    agrees(written(lambda s, x, *rest, **more: s.f(x), f=nn.Linear(4, 4)), torch.randn(2, 4))
+    refused(written(lambda s, *xs: s.f(xs[0]), f=nn.Linear(4, 4)), "no argument that must be given")
+    child = written(keyword_only, f=nn.Linear(4, 4))
+    agrees(written(lambda s, x: s.c(x * 2, y=x), c=child), torch.randn(2, 4))

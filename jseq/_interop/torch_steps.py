@@ -7,13 +7,13 @@ from typing import Any
 from jseq._combinators.dataflow import INPUT
 from jseq._combinators.graph import select
 from jseq._interop.layouts import to_first, to_last
+from jseq._interop.torch_calls import arrays_of
 from jseq._interop.torch_functions import as_module
 from jseq._interop.torch_registry import class_of, converter_of
 from jseq._layers.linear import identity
 from jseq.core import Layer
 from jseq.errors import ConversionError
 
-ARRAYS = ("input", "query", "key", "value", "src", "tgt", "memory")  # arguments of modules that are inputs
 PARTS = {"RNN": "rnn", "GRU": "rnn", "LSTM": "lstm", "LSTMCell": "pair", "MultiheadAttention": "attention"}
 
 
@@ -105,7 +105,8 @@ class Steps:
 
     def call_module(self, node: Any, child: Any, path: str | None) -> Value:
         """A step that calls a module: one of the model's, or one that stands for a function."""
-        inputs = [self.of(arg) for arg in self.arguments_of(node)] if path else [self.of(first_of(node))]
+        arrays = arrays_of(node, child, self.knows) if path else [first_of(node)]
+        inputs = [self.of(array) for array in arrays]
         converter = converter_of(child)
         wanted = None if converter is None else converter.wanted(child)
         if wanted is None and len(inputs) > 1:
@@ -114,16 +115,6 @@ class Steps:
         layer, layout = self.convert(child, inputs[0].layout, f"{self.path}.{path}" if self.path else path or "")
         value = self.apply(node.name, layer, inputs, layout, rank_after(child, inputs[0]), path)
         return replace(value, parts=PARTS.get(class_of(child).__name__, ""))
-
-    def arguments_of(self, node: Any) -> list[Any]:
-        """The arrays that a module is called with; refuses any other argument that says something."""
-        ignored = ("need_weights", "average_attn_weights")
-        for name, value in node.kwargs.items():
-            silent = value is None or value is False or name in ignored
-            if not silent and not (self.knows(value) and name in ARRAYS):
-                raise ConversionError(f"argument {name}={value!r:.40} of {node.target} is not converted. "
-                                      "Masks and the like are given in context.")  # fmt: skip
-        return [*node.args, *(value for value in node.kwargs.values() if self.knows(value))]
 
     def finish(self, node: Any) -> None:
         """The output: the last step, or one more that gathers it."""
