@@ -10,7 +10,7 @@ from jseq._combinators.tie import tie
 from jseq._core.checks import by_path
 from jseq._interop.extras import need
 from jseq._interop.layouts import bordered, fitted
-from jseq._interop.torch_registry import class_of, converter_of, refuse
+from jseq._interop.torch_registry import class_of, converter_of, is_chain, refuse
 from jseq._interop.torch_reparametrized import reparametrized
 from jseq._interop.weights import load_torch_state_dict
 from jseq.core import Layer
@@ -73,12 +73,6 @@ def from_torch(module: Any, *, layout: str = "torch", spatial_dims: int | None =
         model = bordered(model, enters or 0, leaves)
     params, state = load_torch_state_dict(model, module.state_dict())
     return model, params, state
-
-
-def is_chain(module: Any) -> bool:
-    """Whether this is an nn.Sequential, or a subclass that calls its children likewise."""
-    nn = need("torch.nn", "torch")
-    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward  # pyright: ignore
 
 
 def first_wanted(module: Any) -> int | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from jseq._interop.extras import need
 from jseq._interop.torch_functions import MODULES, function_name
+from jseq._interop.torch_inplace import Effect, Rewriting, proxy
 from jseq.errors import ConversionError
 
 
@@ -12,12 +13,12 @@ def nodes_of(module: Any) -> list[Any]:
     """The steps of a module's forward in training; `node.meta["evaluation"]` is the same step in evaluation."""
     modes = {child: child.training for child in module.modules()}
     tracer = tracer_of(module)
-    graphs: list[list[Any]] = []
+    graphs: list[Any] = []
     try:
         for training in (True, False):
             for child in modes:
                 child.training = training
-            graphs.append(live(list(tracer().trace(module).nodes)))
+            graphs.append(tracer().trace(module))
     except Exception as error:
         text, name = str(error).strip().split("\n")[0], type(module).__name__
         raise ConversionError(f"torch.fx cannot trace its forward: {text} Write the module as an nn.Sequential, or "
@@ -25,7 +26,10 @@ def nodes_of(module: Any) -> list[Any]:
     finally:
         for child, mode in modes.items():
             child.training = mode
-    train, evaluation = graphs
+    effects: dict[str, Effect] = {}
+    for graph in graphs:
+        Rewriting(module, graph, effects).run()
+    train, evaluation = (live(list(graph.nodes)) for graph in graphs)
     if described(train) != described(evaluation):
         raise ConversionError("its forward takes other steps in training than in evaluation, which layers cannot.")
     for one, other in zip(train, evaluation, strict=True):
@@ -63,8 +67,8 @@ def tracer_of(module: Any) -> type[Any]:
         args, kwargs = [inputs[name] for name in by_place], {name: inputs[name] for name in by_name}
         return lambda root: module.forward(*args, **kwargs), [self.root]
 
-    own = {"is_leaf_module": lambda self, child, name: True, "create_args_for_root": create_args_for_root}  # pyright: ignore
-    return type("Tracer", (fx.Tracer,), own)
+    own = {"is_leaf_module": lambda self, child, name: True, "proxy": proxy}  # pyright: ignore
+    return type("Tracer", (fx.Tracer,), {**own, "create_args_for_root": create_args_for_root})
 
 
 def live(nodes: list[Any]) -> list[Any]:

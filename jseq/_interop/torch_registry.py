@@ -110,6 +110,12 @@ def converter_of(module: Any) -> Converter | None:
     return None
 
 
+def is_chain(module: Any) -> bool:
+    """Whether this is an nn.Sequential, or a subclass that calls its children likewise."""
+    nn = need("torch.nn", "torch")
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward  # pyright: ignore
+
+
 def refuse(module: Any) -> ConversionError:
     """The error for a module that nothing converts."""
     own = class_of(module)
