@@ -140,3 +140,40 @@ def test_arguments_with_a_default_stay_at_it():
     refused(written(lambda s, *xs: s.f(xs[0]), f=nn.Linear(4, 4)), "no argument that must be given")
     child = written(keyword_only, f=nn.Linear(4, 4))
     agrees(written(lambda s, x: s.c(x * 2, y=x), c=child), torch.randn(2, 4))
+
+
+def kept(s, x):
+    return s.c(x).mean((2, 3), keepdims=True) + x.mean(axis=(2, 3), keepdim=True)
+
+
+NUMPYS = {
+    "cat": lambda s, x: torch.cat((s.c(x), x), axis=1),
+    "mean": lambda s, x: s.c(x).mean(axis=(2, 3)),
+    "keepdims": kept,
+    "chunk": lambda s, x: torch.chunk(s.c(x), 2, axis=1)[1],
+    "split": lambda s, x: s.c(x).split(split_size=2, dim=1)[1],
+    "split of a function": lambda s, x: torch.split(x, split_size_or_sections=3, dim=2)[1],
+    "softmax": lambda s, x: torch.softmax(x=s.c(x), axis=1),
+    "squeeze": lambda s, x: s.c(x).mean((2, 3), True).squeeze(axis=3),
+    "input": lambda s, x: torch.transpose(input=s.c(x), dim1=1, dim0=2) * torch.add(input=x, other=1, alpha=1),
+    "other": lambda s, x: torch.mul(x1=s.c(x), x2=x),
+    "permute": lambda s, x: torch.permute(input=x, dims=(0, 2, 3, 1)),
+    "reshape": lambda s, x: torch.reshape(input=s.c(x), shape=(2, -1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMPYS)
+def test_arguments_of_functions_are_taken_by_torchs_names_and_numpys(name):
+    agrees(written(NUMPYS[name], c=conv()), image(2, 4, 4, 4) if name == "input" else image())
+
+
+@pytest.mark.parametrize(
+    ("forward", "text"),
+    [
+        (lambda s, x: s.c(x).mean((2, 3), dtype=torch.float32), r"arguments \['dtype'\] of mean are not converted"),
+        (lambda s, x: torch.cat(s.c(x), 1), "cat of c along 1 is not converted"),
+        (lambda s, x: s.c(x).mean((2, 3), False, out=x), r"mean\(out=...\) writes into an array"),
+    ],
+)
+def test_other_arguments_of_functions_are_refused(forward, text):
+    refused(written(forward, c=conv()), text)

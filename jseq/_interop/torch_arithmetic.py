@@ -33,7 +33,7 @@ def combined(steps: Steps, node: Any) -> Value:
     name = function_name(node)
     name = name.removesuffix("_")
     operation = NAMES[name] if name in NAMES else NAMES[name.removeprefix("i")]
-    operands = [*node.args, *(value for key, value in node.kwargs.items() if key in ("other", "exponent"))]
+    operands = [*node.args, *(node.kwargs[key] for key in ("input", "other", "exponent") if key in node.kwargs)]
     others = {key for key, value in node.kwargs.items() if key not in ("input", "other", "exponent") and value != 1}
     known = [steps.knows(value) for value in operands]
     numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in operands]
@@ -60,6 +60,9 @@ def of_arrays(steps: Steps, name: str, operation: str, operands: list[Any]) -> V
 
 def elementwise(steps: Steps, node: Any) -> Value:
     """A function of single elements."""
+    if node.args[1:] or node.kwargs.keys() - {"input"}:
+        raise ConversionError(f"{function_name(node)} is converted without further arguments, got {node.args[1:]} "
+                              f"{dict(node.kwargs)}.")  # fmt: skip
     value = steps.of(first_of(node))
     function = OF_ELEMENTS[function_name(node)]
     return steps.apply(node.name, lift(function), [value], value.layout, value.rank)

@@ -8,6 +8,9 @@ from jseq._interop.torch_functions import MODULES, function_name
 from jseq._interop.torch_inplace import Effect, Rewriting, proxy
 from jseq.errors import ConversionError
 
+# Names of numpy's that functions of torch take for their own.
+NUMPYS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
+
 
 def nodes_of(module: Any) -> list[Any]:
     """The steps of a module's forward in training; `node.meta["evaluation"]` is the same step in evaluation."""
@@ -28,6 +31,9 @@ def nodes_of(module: Any) -> list[Any]:
             child.training = mode
     effects: dict[str, Effect] = {}
     for graph in graphs:
+        for node in graph.nodes:
+            if node.op in ("call_function", "call_method"):
+                node.kwargs = {NUMPYS.get(name, name): value for name, value in node.kwargs.items()}
         Rewriting(module, graph, effects).run()
     train, evaluation = (live(list(graph.nodes)) for graph in graphs)
     if described(train) != described(evaluation):

@@ -26,18 +26,31 @@ class Special:
     wants: int | None = None
 
 
+def options(node: Any, *names: str) -> dict[str, Any]:
+    """The arguments of a function beside its array, by name; refuses any other."""
+    given = dict(zip(names, node.args[1:], strict=False))
+    given |= {name: value for name, value in node.kwargs.items() if name not in ("input", "tensors")}
+    if given.keys() - set(names) or len(node.args) > len(names) + 1:
+        others = sorted(given.keys() - set(names)) or node.args[len(names) + 1 :]
+        raise ConversionError(f"arguments {others} of {function_name(node)} are not converted; {names} are.")
+    return given
+
+
 def join(steps: Steps, node: Any) -> Value:
     """torch.cat."""
-    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-    values = steps.alike([steps.of(part) for part in node.args[0]])
+    dim = options(node, "dim").get("dim", 0)
+    parts = node.args[0] if node.args else node.kwargs["tensors"]
+    if not isinstance(dim, int) or not isinstance(parts, tuple | list):
+        raise ConversionError(f"{function_name(node)} of {parts!r:.40} along {dim!r} is not converted; several arrays "
+                              "along one axis are: torch.cat((a, b), 1).")  # fmt: skip
+    values = steps.alike([steps.of(part) for part in parts])
     layout = values[0].layout
     return steps.apply(node.name, concatenate(moved_axis(dim, layout)), values, layout, values[0].rank)
 
 
 def mean(steps: Steps, node: Any) -> Value:
     """The mean over all spatial axes: global pooling."""
-    value = steps.of(first_of(node))
-    given = dict(zip(("dim", "keepdim"), node.args[1:], strict=False)) | dict(node.kwargs)
+    value, given = steps.of(first_of(node)), options(node, "dim", "keepdim")
     dims, n = given.get("dim"), value.layout
     dims = (dims,) if isinstance(dims, int) else tuple(dims or ())
     if not n or sorted(dim % (n + 2) for dim in dims) != list(range(2, n + 2)):
@@ -47,10 +60,16 @@ def mean(steps: Steps, node: Any) -> Value:
     return steps.apply(node.name, MEANS[n](), [value], 0, 2)
 
 
+def several(node: Any, name: str) -> tuple[Any, ...]:
+    """The numbers of a function that takes them one by one, or as one tuple."""
+    numbers = node.args[1:] or tuple(options(node, name).values())
+    return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], tuple | list) else numbers
+
+
 def view(steps: Steps, node: Any) -> Value:
     """Tensor.view and reshape, in torch's order of axes."""
     value = steps.in_layout(steps.of(first_of(node)), 0)
-    sizes = node.args[1] if len(node.args) == 2 and isinstance(node.args[1], tuple | list) else node.args[1:]
+    sizes = several(node, "size" if function_name(node) == "view" else "shape")
     first, rest = (sizes[0], tuple(sizes[1:])) if sizes else (None, ())
     if not all(isinstance(size, int) for size in rest) or not (isinstance(first, int) or is_batch_size(first)):
         raise ConversionError(f"the shape {tuple(sizes)} is not known; known are numbers, and x.size(0) in front.")
@@ -62,11 +81,12 @@ def view(steps: Steps, node: Any) -> Value:
 def reorder(steps: Steps, node: Any) -> Value:
     """Tensor.permute and transpose, of torch's order of axes."""
     value = steps.in_layout(steps.of(first_of(node)), 0)
-    dims = node.args[1:] or tuple(node.kwargs.values())
-    dims = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], tuple | list) else dims
     if function_name(node) == "permute":
+        dims = several(node, "dims")
         return steps.apply(node.name, permute(tuple(dim % len(dims) for dim in dims)), [value], 0, len(dims))
-    rank = value.rank
+    names = ("axis0", "axis1") if "axis0" in node.kwargs else ("dim0", "dim1")
+    given = options(node, *names)
+    dims, rank = tuple(given[name] for name in names), value.rank
     if rank is None:
         if not all(dim < 0 for dim in dims):
             raise ConversionError(f"transpose{dims} of an array whose number of axes is not known. Count the axes from "
@@ -107,17 +127,12 @@ def part(steps: Steps, name: str, value: Value, index: Any) -> Value:
     return replace(steps.apply(name, select(index), [value], 0, 3), parts="pair" if states else "")
 
 
-def argument(node: Any, name: str, default: Any = None) -> Any:
-    """The one argument of a method beside its array."""
-    return node.args[1] if len(node.args) > 1 else node.kwargs.get(name, default)
-
-
 def pieces(steps: Steps, node: Any) -> Value:
     """chunk, and split into pieces of one size: the axis is split in two, of which entries take the first."""
     value, chunked = steps.of(first_of(node)), function_name(node) == "chunk"
-    size = argument(node, "chunks" if chunked else "split_size")
-    size = node.kwargs.get("split_size_or_sections", size)
-    dim = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+    name = "chunks" if chunked else "split_size" if "split_size" in node.kwargs else "split_size_or_sections"
+    given = options(node, name, "dim")
+    size, dim = given.get(name), given.get("dim", 0)
     if not isinstance(size, int) or not isinstance(dim, int):
         raise ConversionError(f"{function_name(node)}({size!r}, {dim!r}) is not converted; pieces of one size are.")
     axis = moved_axis(dim, value.layout)
@@ -128,7 +143,7 @@ def pieces(steps: Steps, node: Any) -> Value:
 
 def squeezed(steps: Steps, node: Any) -> Value:
     """An axis of size 1 disappears; one of another size, which torch would leave, is refused when it comes."""
-    value, dim = steps.in_layout(steps.of(first_of(node)), 0), argument(node, "dim")
+    value, dim = steps.in_layout(steps.of(first_of(node)), 0), options(node, "dim").get("dim")
     if not isinstance(dim, int):
         raise ConversionError("squeeze without an axis depends on the sizes of its input. Say the axis: x.squeeze(-1).")
     checked = steps.apply(f"{node.name}_checked", unflatten(dim, (1,)), [value], 0, value.rank)
@@ -137,7 +152,9 @@ def squeezed(steps: Steps, node: Any) -> Value:
 
 def unsqueezed(steps: Steps, node: Any) -> Value:
     """A new axis of size 1, split off a neighbour."""
-    value, dim = steps.in_layout(steps.of(first_of(node)), 0), argument(node, "dim")
+    value, dim = steps.in_layout(steps.of(first_of(node)), 0), options(node, "dim").get("dim")
+    if not isinstance(dim, int):
+        raise ConversionError(f"the axis {dim!r} of unsqueeze is no number.")
     last = dim in (-1, value.rank)
     layer = unflatten(-1, (-1, 1)) if last else unflatten(dim if dim >= 0 else dim + 1, (1, -1))
     return steps.apply(node.name, layer, [value], 0, value.rank and value.rank + 1)
