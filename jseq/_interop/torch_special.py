@@ -6,12 +6,14 @@ from typing import Any
 
 from jseq._combinators.graph import concatenate, select
 from jseq._interop.torch_arithmetic import ARITHMETIC
+from jseq._interop.torch_axes import same_first
 from jseq._interop.torch_functions import function_name
 from jseq._interop.torch_layers import moved_axis
 from jseq._interop.torch_steps import Steps, Value, first_of
 from jseq._layers.adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from jseq._layers.global_pooling import global_avg_pool1d, global_avg_pool2d, global_avg_pool3d
 from jseq._layers.shape import flatten, permute, reshape, take, unflatten
+from jseq.core import lift
 from jseq.errors import ConversionError
 
 MEANS = {1: global_avg_pool1d, 2: global_avg_pool2d, 3: global_avg_pool3d}
@@ -73,9 +75,23 @@ def view(steps: Steps, node: Any) -> Value:
     first, rest = (sizes[0], tuple(sizes[1:])) if sizes else (None, ())
     if not all(isinstance(size, int) for size in rest) or not (isinstance(first, int) or is_batch_size(first)):
         raise ConversionError(f"the shape {tuple(sizes)} is not known; known are numbers, and x.size(0) in front.")
-    kept = flatten() if rest == (-1,) else reshape(rest or (1,), 1)  # axis 0 stays
-    layer = reshape((first, *rest), 0) if isinstance(first, int) else kept
+    if not isinstance(first, int) and -1 in rest:
+        source = sized(first)
+        if not same_first(steps.module, first_of(node), source):
+            return steps.apply(node.name, lift(sized_like(rest)), [value, steps.of(source)], 0, len(sizes))
+        layer = flatten() if rest == (-1,) else reshape(rest, 1)  # axis 0 stays
+    else:
+        layer = reshape((first if isinstance(first, int) else -1, *rest), 0)
     return steps.apply(node.name, layer, [value], 0, len(sizes))
+
+
+def sized_like(rest: tuple[int, ...]) -> Callable[[Any], Any]:
+    """A function that gives an array the size of another on axis 0, and these on the others."""
+
+    def reshape_like(x: Any) -> Any:
+        return x[0].reshape((x[1].shape[0], *rest))
+
+    return reshape_like
 
 
 def reorder(steps: Steps, node: Any) -> Value:
@@ -174,6 +190,11 @@ def is_batch_size(node: Any) -> bool:
     return (name == "size" and node.args[1:] == (0,)) or (
         name == "getitem" and is_sizes(node.args[0]) and node.args[1] == 0
     )
+
+
+def sized(node: Any) -> Any:
+    """The node whose size a node is."""
+    return node.args[0] if function_name(node) == "size" else node.args[0].args[0]
 
 
 def is_shape(node: Any) -> bool:
