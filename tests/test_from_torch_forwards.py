@@ -34,6 +34,7 @@ def agrees(module, *xs, bound=1e-10):
         if buffer_name.endswith("running_var"):
             buffer.uniform_(0.5, 1.5)
     model, params, state = jseq.from_torch(module.double().eval())
+    xs = [x.double() if x.is_floating_point() else x for x in xs]
     ours = [jnp.asarray(x.numpy()) if x.is_floating_point() else jnp.asarray(x.numpy(), jnp.int32) for x in xs]
     y, _ = jseq.with_state(model).apply(params, state, ours[0] if len(ours) == 1 else tuple(ours))
     with torch.no_grad():

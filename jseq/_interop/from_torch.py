@@ -9,7 +9,8 @@ from jseq._combinators.sequential import sequential
 from jseq._combinators.tie import tie
 from jseq._core.checks import by_path
 from jseq._interop.extras import need
-from jseq._interop.layouts import bordered, fitted
+from jseq._interop.layouts import Axes, bordered, fitted
+from jseq._interop.torch_axes import axes_after
 from jseq._interop.torch_registry import class_of, converter_of, is_chain, refuse
 from jseq._interop.torch_reparametrized import reparametrized
 from jseq._interop.weights import load_torch_state_dict
@@ -67,10 +68,10 @@ def from_torch(module: Any, *, layout: str = "torch", spatial_dims: int | None =
     for family in FAMILIES:
         importlib.import_module(f"jseq._interop.{family}")
     enters = first_wanted(module) if spatial_dims is None else spatial_dims
-    model, leaves = converted(module, enters or 0)
+    model, leaves = converted(module, Axes(enters or 0, None, given=True))
     model = tied(model, module)
     if layout == "torch":
-        model = bordered(model, enters or 0, leaves)
+        model = bordered(model, enters or 0, leaves.layout)
     params, state = load_torch_state_dict(model, module.state_dict())
     return model, params, state
 
@@ -90,37 +91,36 @@ def first_wanted(module: Any) -> int | None:
         return None  # the conversion raises it again, and knows the place
 
 
-def converted(module: Any, layout: int, path: str = "") -> tuple[Layer, int]:
-    """The layer for a module whose input has this layout, and the layout of its output."""
+def converted(module: Any, axes: Axes, path: str = "") -> tuple[Layer, Axes]:
+    """The layer for a module whose input has these axes, and the axes of its output."""
     try:
         converter = converter_of(module)
         if converter is not None:
-            wanted = converter.wanted(module)
-            own = layout if wanted is None else wanted
-            layer = reparametrized(module, converter.layer(module, own))
-            return fitted(layer, layout, own), own if converter.gives is None else converter.gives
+            own = converter.takes(module, axes)
+            layer = reparametrized(module, converter.layer(module, own.layout))
+            return fitted(layer, axes.layout, own.layout), axes_after(module, converter, own)
         reparametrized(module, sequential())  # refuses hooks and norms of a container's own
         if is_chain(module):
-            return chain(module, layout, path)
+            return chain(module, axes, path)
         if type(module).__module__.startswith("torch.nn."):
             raise refuse(module)
         from jseq._interop.torch_trace import traced
 
-        return traced(module, layout, converted, path)
+        return traced(module, axes, converted, path)
     except LayerError as error:
         place = f' at "{path}"' if path else ""
         error.name(f"{class_of(module).__name__}{place}")
         raise
 
 
-def chain(module: Any, layout: int, path: str) -> tuple[Layer, int]:
+def chain(module: Any, axes: Axes, path: str) -> tuple[Layer, Axes]:
     """A sequential for an nn.Sequential."""
     layers: dict[str, Layer] = {}
     for name, child in module._modules.items():
-        layers[name], layout = converted(child, layout, f"{path}.{name}" if path else name)
+        layers[name], axes = converted(child, axes, f"{path}.{name}" if path else name)
     if list(layers) == [str(i) for i in range(len(layers))]:
-        return sequential(*layers.values()), layout
-    return sequential(layers), layout
+        return sequential(*layers.values()), axes
+    return sequential(layers), axes
 
 
 def tied(model: Layer, module: Any) -> Layer:

@@ -1,10 +1,45 @@
 """The order of axes: torch's own (layout 0), or channels-last with n spatial axes where torch has (N, C, *spatial)."""
 
+from dataclasses import dataclass
+
 from jseq._combinators.adapt import adapt
 from jseq._combinators.layout import channels_first
 from jseq._layers.shape import permute
 from jseq.core import Layer
 from jseq.errors import ConversionError
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What is known of an array's axes.
+
+    Attributes:
+        layout: their order: 0 for torch's, n for channels-last with n spatial axes.
+        rank: their number where the layout is 0; None if it is not known.
+        given: whether they are those of the model's input, of which `spatial_dims` speaks: `(N, C)` unless it says so.
+    """
+
+    layout: int = 0
+    rank: int | None = None
+    given: bool = False
+
+    @property
+    def number(self) -> int | None:
+        """The number of axes, if it is known."""
+        return self.layout + 2 if self.layout else self.rank
+
+    def moved(self, want: int) -> "Axes":
+        """The axes in this layout."""
+        if self.layout == want:
+            return self
+        if want and self.number not in (None, want + 2):
+            gets = self.layout or f"an array of {self.number} axes; of a batch it takes {want + 2}"
+            raise ConversionError(f"it takes {want} spatial axes, and gets {gets}.")
+        return Axes(want) if want else Axes(0, self.number)
+
+    def plus(self, more: int) -> "Axes":
+        """Axes of which some were added or taken away."""
+        return Axes(0, None if self.rank is None else self.rank + more)
 
 
 def to_last(n: int) -> Layer:

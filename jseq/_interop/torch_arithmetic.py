@@ -46,7 +46,7 @@ def combined(steps: Steps, node: Any) -> Value:
                               "@jseq.torch_converter on a module that applies it.")  # fmt: skip
     value, reverse = steps.of(operands[known.index(True)]), known[1]
     layer = arithmetic(operation, operands[numbers.index(True)], reverse)
-    return steps.apply(node.name, layer, [value], value.layout, value.rank)
+    return steps.apply(node.name, layer, [value], value.axes)
 
 
 def of_arrays(steps: Steps, name: str, operation: str, operands: list[Any]) -> Value:
@@ -54,8 +54,8 @@ def of_arrays(steps: Steps, name: str, operation: str, operands: list[Any]) -> V
     layer, change = OF_ARRAYS[operation]
     a, b = steps.alike([steps.of(value) for value in operands])
     if change is not None:
-        b = steps.apply(f"{name}_{change.__name__}", lift(change), [b], b.layout, b.rank)
-    return steps.apply(name, layer, [a, b], a.layout, a.rank)
+        b = steps.apply(f"{name}_{change.__name__}", lift(change), [b], b.axes)
+    return steps.apply(name, layer, [a, b], a.axes)
 
 
 def elementwise(steps: Steps, node: Any) -> Value:
@@ -65,7 +65,7 @@ def elementwise(steps: Steps, node: Any) -> Value:
                               f"{dict(node.kwargs)}.")  # fmt: skip
     value = steps.of(first_of(node))
     function = OF_ELEMENTS[function_name(node)]
-    return steps.apply(node.name, lift(function), [value], value.layout, value.rank)
+    return steps.apply(node.name, lift(function), [value], value.axes)
 
 
 ARITHMETIC: dict[str, Step] = {

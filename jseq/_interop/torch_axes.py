@@ -1,13 +1,42 @@
-"""Whether axis 0 of a step in a traced forward is axis 0 of another."""
+"""The axes of what modules give, and whether axis 0 of a step in a traced forward is axis 0 of another."""
 
 from typing import Any
 
+from jseq._interop.layouts import Axes
 from jseq._interop.torch_functions import MODULES, function_name
-from jseq._interop.torch_registry import CUSTOM, class_of, converter_of, is_chain
+from jseq._interop.torch_registry import CUSTOM, Converter, class_of, converter_of, is_chain
 
 # Modules whose output is a tuple, or has another axis 0 than their input.
 OTHER_FIRST = ("RNN", "GRU", "LSTM", "LSTMCell", "MultiheadAttention", "EmbeddingBag", "CosineSimilarity",
                "PairwiseDistance", "GLU")  # fmt: skip
+
+
+def axes_after(module: Any, converter: Converter, axes: Axes) -> Axes:
+    """The axes of a module's output, for those that it takes."""
+    layout = axes.layout if converter.gives is None else converter.gives
+    name, rank = class_of(module).__name__, axes.rank
+    if layout:
+        return Axes(layout)
+    if class_of(module) in CUSTOM:
+        return axes if converter.wants is None and converter.gives is None else Axes()
+    if name == "Flatten":
+        return Axes(0, flattened(module.start_dim, module.end_dim, rank))
+    if name == "Unflatten":
+        return axes.plus(len(module.unflattened_size) - 1)
+    if name == "Embedding":
+        return axes.plus(1)
+    if name in ("RNN", "GRU", "LSTM"):
+        return Axes(0, 3)
+    if name in ("EmbeddingBag", "RNNCell", "GRUCell", "LSTMCell"):
+        return Axes(0, 2)
+    return Axes() if name in ("CosineSimilarity", "PairwiseDistance") else axes
+
+
+def flattened(start: int, end: int, rank: int | None) -> int | None:
+    """The number of axes after a flattening."""
+    if rank is None:
+        return start + 1 if start >= 0 and end == -1 else None
+    return rank - (end % rank - start % rank)
 
 
 def same_first(module: Any, one: Any, other: Any) -> bool:

@@ -43,7 +43,7 @@ for torch_name in ELEMENTWISE.split():
 built_in("LeakyReLU")(copier("leaky_relu"))
 built_in("LogSigmoid")(copier("logsigmoid"))
 built_in("AlphaDropout")(copier("alpha_dropout"))
-built_in("PReLU")(copier("prelu"))
+built_in("PReLU", by_rank=True)(copier("prelu"))
 
 for n in (1, 2, 3):
     built_in(f"Dropout{n}d", n)(copier(f"dropout{n}d"))
@@ -58,7 +58,7 @@ for n in (1, 2, 3):
         built_in(f"{kind}Pad{n}d", n)(copier(f"{kind.lower()}_pad{n}d"))
 for n in (2, 3):
     built_in(f"BatchNorm{n}d", n)(copier("batch_norm"))
-built_in("BatchNorm1d SyncBatchNorm")(copier("batch_norm"))  # (N, C) too
+built_in("BatchNorm1d SyncBatchNorm", by_rank=True)(copier("batch_norm"))  # (N, C) too
 built_in("CrossMapLRN2d", 2)(copier("cross_map_lrn2d"))
 built_in("PixelShuffle", 2)(copier("pixel_shuffle"))
 built_in("PixelUnshuffle", 2)(copier("pixel_unshuffle"))
@@ -136,24 +136,24 @@ def needs_spatial(what: str, layout: int) -> int:
     return layout
 
 
-@built_in("LocalResponseNorm")
+@built_in("LocalResponseNorm", by_rank=True)
 def local_response_norm(module: Any, layout: int) -> Layer:
     needs_spatial("LocalResponseNorm", layout)
     return copied(module, "local_response_norm")
 
 
-@built_in("ChannelShuffle")
+@built_in("ChannelShuffle", by_rank=True)
 def channel_shuffle(module: Any, layout: int) -> Layer:
     needs_spatial("ChannelShuffle", layout)
     return copied(module, "channel_shuffle")
 
 
-@built_in("GroupNorm")
+@built_in("GroupNorm", by_rank=True)
 def group_norm(module: Any, layout: int) -> Layer:
     return copied(module, "group_norm", spatial_dims=layout)
 
 
-@built_in("FeatureAlphaDropout")
+@built_in("FeatureAlphaDropout", by_rank=True)
 def feature_alpha_dropout(module: Any, layout: int) -> Layer:
     return copied(module, "feature_alpha_dropout", spatial_dims=needs_spatial("FeatureAlphaDropout", layout))
 
@@ -167,7 +167,7 @@ def spatial_of_upsample(module: Any) -> int | None:
     return MODES.get(module.mode) or (len(sizes[0]) if sizes else None)
 
 
-@built_in("Upsample", spatial_of_upsample)
+@built_in("Upsample", spatial_of_upsample, by_rank=True)
 def upsampled(module: Any, layout: int) -> Layer:
     spatial = needs_spatial(f"Upsample(mode={module.mode!r})", layout)
     said = module.mode in MODES or spatial == 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jseq._interop.extras import need
+from jseq._interop.layouts import Axes
 from jseq.core import Layer
 from jseq.errors import ConversionError, near_misses
 
@@ -18,16 +19,29 @@ class Converter:
         build: makes the layer: `(module)`, or `(module, spatial_dims)` if the layer depends on the layout.
         wants: the layout of the input: 0 for torch's own order of axes, n for channels-last images of n spatial
             axes, None for any. Or a function of the module that says so.
+        by_rank: whether the channels are axis 1 of an input of any rank, so that the rank must be known.
         gives: the layout of the output; None for that of the input.
     """
 
     build: Callable[..., Layer]
     wants: int | Callable[[Any], int | None] | None = None
     gives: int | None = None
+    by_rank: bool = False
 
     def wanted(self, module: Any) -> int | None:
         """The layout that this module takes, None for any."""
         return self.wants(module) if callable(self.wants) else self.wants
+
+    def takes(self, module: Any, axes: Axes) -> Axes:
+        """The axes that this module takes when it is given these."""
+        wanted = self.wanted(module)
+        if wanted is None and self.by_rank and not axes.layout and getattr(module, "num_parameters", 2) > 1:
+            if axes.rank is None and not axes.given:
+                raise ConversionError("its channels are axis 1, and the number of axes of its input is not known here. "
+                                      "Say it just before: x.flatten(1) has 2, x.permute(0, 2, 1) has 3, and so has a "
+                                      "view to 3 sizes.")  # fmt: skip
+            wanted = None if axes.rank is None else max(axes.rank - 2, 0)
+        return axes if wanted is None else axes.moved(wanted)
 
     def layer(self, module: Any, layout: int) -> Layer:
         """The layer for this module in this layout."""
@@ -79,11 +93,11 @@ def torch_converter(
     return register
 
 
-def built_in(names: str, wants: Any = None, gives: int | None = None) -> Callable[[Any], Any]:
+def built_in(names: str, wants: Any = None, gives: int | None = None, by_rank: bool = False) -> Callable[[Any], Any]:
     """Registers a converter of torch.nn's own classes."""
 
     def register(build: Callable[..., Layer]) -> Callable[..., Layer]:
-        BUILT_IN.update(dict.fromkeys(names.split(), Converter(build, wants, gives)))
+        BUILT_IN.update(dict.fromkeys(names.split(), Converter(build, wants, gives, by_rank)))
         return build
 
     return register

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jseq._combinators.graph import concatenate, select
+from jseq._interop.layouts import Axes
 from jseq._interop.torch_arithmetic import ARITHMETIC
 from jseq._interop.torch_axes import same_first
 from jseq._interop.torch_functions import function_name
@@ -47,7 +48,7 @@ def join(steps: Steps, node: Any) -> Value:
                               "along one axis are: torch.cat((a, b), 1).")  # fmt: skip
     values = steps.alike([steps.of(part) for part in parts])
     layout = values[0].layout
-    return steps.apply(node.name, concatenate(moved_axis(dim, layout)), values, layout, values[0].rank)
+    return steps.apply(node.name, concatenate(moved_axis(dim, layout)), values, values[0].axes)
 
 
 def mean(steps: Steps, node: Any) -> Value:
@@ -58,8 +59,8 @@ def mean(steps: Steps, node: Any) -> Value:
     if not n or sorted(dim % (n + 2) for dim in dims) != list(range(2, n + 2)):
         raise ConversionError(f"the mean over {dims or 'all axes'} is no pooling over all spatial axes of an image.")
     if given.get("keepdim", False):
-        return steps.apply(node.name, MEANS_KEPT[n](1), [value], n)
-    return steps.apply(node.name, MEANS[n](), [value], 0, 2)
+        return steps.apply(node.name, MEANS_KEPT[n](1), [value], value.axes)
+    return steps.apply(node.name, MEANS[n](), [value], Axes(0, 2))
 
 
 def several(node: Any, name: str) -> tuple[Any, ...]:
@@ -78,11 +79,11 @@ def view(steps: Steps, node: Any) -> Value:
     if not isinstance(first, int) and -1 in rest:
         source = sized(first)
         if not same_first(steps.module, first_of(node), source):
-            return steps.apply(node.name, lift(sized_like(rest)), [value, steps.of(source)], 0, len(sizes))
+            return steps.apply(node.name, lift(sized_like(rest)), [value, steps.of(source)], Axes(0, len(sizes)))
         layer = flatten() if rest == (-1,) else reshape(rest, 1)  # axis 0 stays
     else:
         layer = reshape((first if isinstance(first, int) else -1, *rest), 0)
-    return steps.apply(node.name, layer, [value], 0, len(sizes))
+    return steps.apply(node.name, layer, [value], Axes(0, len(sizes)))
 
 
 def sized_like(rest: tuple[int, ...]) -> Callable[[Any], Any]:
@@ -99,7 +100,7 @@ def reorder(steps: Steps, node: Any) -> Value:
     value = steps.in_layout(steps.of(first_of(node)), 0)
     if function_name(node) == "permute":
         dims = several(node, "dims")
-        return steps.apply(node.name, permute(tuple(dim % len(dims) for dim in dims)), [value], 0, len(dims))
+        return steps.apply(node.name, permute(tuple(dim % len(dims) for dim in dims)), [value], Axes(0, len(dims)))
     names = ("axis0", "axis1") if "axis0" in node.kwargs else ("dim0", "dim1")
     given = options(node, *names)
     dims, rank = tuple(given[name] for name in names), value.rank
@@ -111,7 +112,7 @@ def reorder(steps: Steps, node: Any) -> Value:
     order = list(range(-rank, 0))
     a, b = (dim % rank for dim in dims)
     order[a], order[b] = order[b], order[a]
-    return steps.apply(node.name, permute(tuple(order)), [value], 0, value.rank)
+    return steps.apply(node.name, permute(tuple(order)), [value], Axes(0, value.rank))
 
 
 def entry(steps: Steps, node: Any) -> Value:
@@ -126,7 +127,7 @@ def entry(steps: Steps, node: Any) -> Value:
         raise ConversionError(f"the index {index!r} is not converted; one number among full slices is, as x[:, -1].")
     value = steps.in_layout(value, 0)
     layer = take(parts[numbers[0]], numbers[0])
-    return steps.apply(node.name, layer, [value], 0, value.rank and value.rank - 1)
+    return steps.apply(node.name, layer, [value], value.axes.plus(-1))
 
 
 def part(steps: Steps, name: str, value: Value, index: Any) -> Value:
@@ -138,9 +139,9 @@ def part(steps: Steps, name: str, value: Value, index: Any) -> Value:
     if value.parts == "pieces":
         if not isinstance(index, int):
             raise ConversionError(f"the index {index!r} of pieces is not converted; a number is.")
-        return replace(steps.apply(name, take(index, value.axis), [value], value.layout, value.rank), parts="")
+        return replace(steps.apply(name, take(index, value.axis), [value], value.axes), parts="")
     states = value.parts == "lstm" and index in (1, -1)
-    return replace(steps.apply(name, select(index), [value], 0, 3), parts="pair" if states else "")
+    return replace(steps.apply(name, select(index), [value], value.axes), parts="pair" if states else "")
 
 
 def pieces(steps: Steps, node: Any) -> Value:
@@ -153,7 +154,7 @@ def pieces(steps: Steps, node: Any) -> Value:
         raise ConversionError(f"{function_name(node)}({size!r}, {dim!r}) is not converted; pieces of one size are.")
     axis = moved_axis(dim, value.layout)
     layer = unflatten(axis, (size, -1) if chunked else (-1, size))
-    made = steps.apply(node.name, layer, [value], value.layout, value.rank)
+    made = steps.apply(node.name, layer, [value], value.axes)
     return replace(made, parts="pieces", axis=axis if axis >= 0 else axis - 1)
 
 
@@ -162,8 +163,8 @@ def squeezed(steps: Steps, node: Any) -> Value:
     value, dim = steps.in_layout(steps.of(first_of(node)), 0), options(node, "dim").get("dim")
     if not isinstance(dim, int):
         raise ConversionError("squeeze without an axis depends on the sizes of its input. Say the axis: x.squeeze(-1).")
-    checked = steps.apply(f"{node.name}_checked", unflatten(dim, (1,)), [value], 0, value.rank)
-    return steps.apply(node.name, take(0, dim), [checked], 0, value.rank and value.rank - 1)
+    checked = steps.apply(f"{node.name}_checked", unflatten(dim, (1,)), [value], Axes(0, value.rank))
+    return steps.apply(node.name, take(0, dim), [checked], value.axes.plus(-1))
 
 
 def unsqueezed(steps: Steps, node: Any) -> Value:
@@ -173,7 +174,7 @@ def unsqueezed(steps: Steps, node: Any) -> Value:
         raise ConversionError(f"the axis {dim!r} of unsqueeze is no number.")
     last = dim in (-1, value.rank)
     layer = unflatten(-1, (-1, 1)) if last else unflatten(dim if dim >= 0 else dim + 1, (1, -1))
-    return steps.apply(node.name, layer, [value], 0, value.rank and value.rank + 1)
+    return steps.apply(node.name, layer, [value], value.axes.plus(1))
 
 
 def is_sizes(node: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jseq._combinators.dataflow import INPUT
 from jseq._combinators.graph import select
-from jseq._interop.layouts import to_first, to_last
+from jseq._interop.layouts import Axes, to_first, to_last
 from jseq._interop.torch_calls import arrays_of
 from jseq._interop.torch_functions import as_module
 from jseq._interop.torch_registry import class_of, converter_of
@@ -19,22 +19,24 @@ PARTS = {"RNN": "rnn", "GRU": "rnn", "LSTM": "lstm", "LSTMCell": "pair", "Multih
 
 @dataclass(frozen=True)
 class Value:
-    """A value of the graph: its name, its layout, its number of axes where that is known.
+    """A value of the graph: its name, and what is known of its axes.
 
     `parts` says what a tuple holds: "rnn" (y, h), "lstm" (y, (h, c)), "pair" two arrays, "attention" the array that
     torch returns beside its weights, "pieces" an array whose `axis` counts its pieces; "" is an array.
     """
 
     name: str
-    layout: int
-    rank: int | None = None
+    axes: Axes
     parts: str = ""
     axis: int = 0
 
     @property
-    def axes(self) -> int | None:
-        """The number of axes, if it is known."""
-        return self.layout + 2 if self.layout else self.rank
+    def layout(self) -> int:
+        return self.axes.layout
+
+    @property
+    def rank(self) -> int | None:
+        return self.axes.rank
 
 
 class Steps:
@@ -46,18 +48,18 @@ class Steps:
         values: what each node has become.
     """
 
-    def __init__(self, module: Any, path: str, convert: Callable[..., tuple[Layer, int]]):
+    def __init__(self, module: Any, path: str, convert: Callable[..., tuple[Layer, Axes]]):
         self.module, self.path, self.convert = module, path, convert
         self.layers: dict[str, Layer] = {}
         self.steps: dict[str, tuple[str, ...]] = {}
         self.values: dict[Any, Value] = {}
         self.result: Value | None = None
 
-    def begin(self, inputs: list[Any], layout: int) -> None:
+    def begin(self, inputs: list[Any], axes: Axes) -> None:
         """Names the inputs: x itself, or the entries of x."""
         for i, node in enumerate(inputs):
-            whole = Value(INPUT, layout)
-            self.values[node] = whole if len(inputs) == 1 else self.apply(node.name, select(i), [whole], 0)
+            whole = Value(INPUT, axes)
+            self.values[node] = whole if len(inputs) == 1 else self.apply(node.name, select(i), [whole], axes.moved(0))
 
     def of(self, node: Any) -> Value:
         """The value of a node that a step reads."""
@@ -71,8 +73,7 @@ class Steps:
         """Whether this argument is a node that has become a value."""
         return hasattr(node, "op") and node in self.values
 
-    def apply(self, name: str, layer: Layer, inputs: list[Value], layout: int, rank: int | None = None,
-              path: str | None = None) -> Value:  # fmt: skip
+    def apply(self, name: str, layer: Layer, inputs: list[Value], axes: Axes, path: str | None = None) -> Value:
         """Adds a step: a layer of its own, or the module at a path."""
         address = path or self.free(name, self.layers.keys() | self.module._modules.keys())
         if self.layers.get(address, layer) != layer:
@@ -81,7 +82,7 @@ class Steps:
         self.layers[address] = layer
         value = self.free(name, self.steps.keys() | {INPUT})
         self.steps[value] = (address, *(v.name for v in inputs))
-        return Value(value, layout, rank)
+        return Value(value, axes)
 
     def free(self, name: str, taken: Any) -> str:
         """A name that is not taken."""
@@ -93,10 +94,8 @@ class Steps:
         """The value with its axes in this order; a step more if they are not."""
         if value.layout == want:
             return value
-        if value.layout and want:
-            raise ConversionError(f"it takes {want} spatial axes, and gets {value.layout}.")
         move = to_last(want) if want else to_first(value.layout)
-        return self.apply(f"{value.name}_moved", move, [value], want, value.axes)
+        return self.apply(f"{value.name}_moved", move, [value], value.axes.moved(want))
 
     def alike(self, values: list[Value]) -> list[Value]:
         """Values in one layout: their own, or torch's if they differ."""
@@ -108,23 +107,25 @@ class Steps:
         arrays = arrays_of(node, child, self.knows) if path else [first_of(node)]
         inputs = [self.of(array) for array in arrays]
         converter = converter_of(child)
-        wanted = None if converter is None else converter.wanted(child)
-        if wanted is None and len(inputs) > 1:
-            wanted = 0
-        inputs = inputs if wanted is None else [self.in_layout(value, wanted) for value in inputs]
-        layer, layout = self.convert(child, inputs[0].layout, f"{self.path}.{path}" if self.path else path or "")
-        value = self.apply(node.name, layer, inputs, layout, rank_after(child, inputs[0]), path)
+        if len(inputs) > 1:
+            wanted = (converter and converter.wanted(child)) or 0
+        else:
+            wanted = converter.takes(child, inputs[0].axes).layout if converter else inputs[0].layout
+        inputs = [self.in_layout(value, wanted) for value in inputs]
+        axes = inputs[0].axes if converter or len({value.axes for value in inputs}) == 1 else Axes(wanted)
+        layer, axes = self.convert(child, axes, f"{self.path}.{path}" if self.path else path or "")
+        value = self.apply(node.name, layer, inputs, axes, path)
         return replace(value, parts=PARTS.get(class_of(child).__name__, ""))
 
     def finish(self, node: Any) -> None:
         """The output: the last step, or one more that gathers it."""
         if isinstance(node.args[0], tuple | list):
             values = self.alike([self.of(part) for part in node.args[0]])
-            self.result = self.apply("output", identity(), values, values[0].layout)
+            self.result = self.apply("output", identity(), values, Axes(values[0].layout))
             return
         value = self.of(node.args[0])
         last = next(reversed(self.steps), None)
-        self.result = value if value.name == last else self.apply("output", identity(), [value], value.layout)
+        self.result = value if value.name == last else self.apply("output", identity(), [value], value.axes)
 
 
 def first_of(node: Any) -> Any:
@@ -132,17 +133,8 @@ def first_of(node: Any) -> Any:
     return node.args[0] if node.args else node.kwargs.get("input")
 
 
-def rank_after(module: Any, value: Value) -> int | None:
-    """The number of axes of a module's output, where it is known."""
-    name = class_of(module).__name__
-    if name == "Flatten":
-        return 2 if (module.start_dim, module.end_dim) == (1, -1) else None
-    if name == "Unflatten":
-        return None
-    return 3 if name in ("LSTM", "GRU", "RNN") else value.axes
-
-
 def built_module(steps: Steps, node: Any) -> Any:
     """The module that a function's node stands for; None if none does."""
     value = steps.values.get(first_of(node))
-    return as_module(node, value.layout if value else None)
+    number = value.axes.number if value else None
+    return as_module(node, max((number or 0) - 2, 0))

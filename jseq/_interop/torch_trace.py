@@ -6,6 +6,7 @@ from typing import Any
 from jseq._combinators.dataflow import INPUT, graph
 from jseq._combinators.graph import parallel
 from jseq._combinators.sequential import sequential
+from jseq._interop.layouts import Axes
 from jseq._interop.torch_functions import as_module
 from jseq._interop.torch_nodes import nodes_of
 from jseq._interop.torch_special import is_shape, special
@@ -14,7 +15,7 @@ from jseq._layers.linear import identity
 from jseq.core import Layer
 from jseq.errors import ConversionError, LayerError
 
-Convert = Callable[..., tuple[Layer, int]]
+Convert = Callable[..., tuple[Layer, Axes]]
 CALLS = ("call_function", "call_method")
 
 
@@ -35,11 +36,11 @@ def wanted_by_trace(module: Any, first_wanted: Callable[[Any], int | None]) -> i
     return None
 
 
-def traced(module: Any, layout: int, convert: Convert, path: str = "") -> tuple[Layer, int]:
+def traced(module: Any, axes: Axes, convert: Convert, path: str = "") -> tuple[Layer, Axes]:
     """The layer for a traced module: a sequential if each step takes the one before, else a graph."""
     nodes = nodes_of(module)
     steps = Steps(module, path, convert)
-    steps.begin([node for node in nodes if node.op == "placeholder"], layout)
+    steps.begin([node for node in nodes if node.op == "placeholder"], axes)
     for node in nodes:
         try:
             add(steps, node)
@@ -49,8 +50,8 @@ def traced(module: Any, layout: int, convert: Convert, path: str = "") -> tuple[
     assert steps.result is not None, "fx ends each graph with an output"
     layers = with_containers(steps)
     if is_chain(steps, layers):
-        return sequential({name: layers[name] for name, _ in steps.steps.values()}), steps.result.layout
-    return graph(layers, steps.steps), steps.result.layout
+        return sequential({name: layers[name] for name, _ in steps.steps.values()}), steps.result.axes
+    return graph(layers, steps.steps), steps.result.axes
 
 
 def add(steps: Steps, node: Any) -> None:
@@ -88,7 +89,7 @@ def of_child(steps: Steps, child: Any, path: str) -> Layer | None:
     if path in steps.layers:
         return steps.layers[path]
     if not any(name.startswith(f"{path}.") for name in steps.layers):
-        return steps.convert(child, 0, path)[0] if child.state_dict() else None
+        return steps.convert(child, Axes(given=True), path)[0] if child.state_dict() else None
     inside = {name: of_child(steps, one, f"{path}.{name}") or identity() for name, one in child._modules.items()}
     positional = list(inside) == [str(i) for i in range(len(inside))]
     return parallel(*inside.values()) if positional else parallel(inside)
