@@ -85,12 +85,23 @@ def as_module(node: Any, layout: int | None) -> Any:
     given.pop("input", None)
     if not mode_is_followed(node, given):
         module, given = "Identity", {}
+    if given.get("antialias") is False:  # fx records that interpolate was not told to
+        del given["antialias"]
+    sizes = [key for key, value in given.items() if "Node" in type_names(value)]
+    if sizes:
+        raise ConversionError(f"{sizes[0]}={given[sizes[0]]} of {name} is read off an array. Give it as numbers.")
     if given.pop("dtype", None) is not None:
         raise ConversionError("dtype= is not converted: a layer computes in the dtype of its input.")
     unknown = given.keys() - names
     if unknown or len(node.args) - 1 > len(names):
         raise ConversionError(f"arguments {sorted(unknown) or node.args[1:]} are not converted.")
     return getattr(nn, module)(**{key: value for key, value in given.items() if key not in IGNORED})
+
+
+def type_names(value: Any) -> set[str]:
+    """The classes of an argument, or of what it holds."""
+    parts: Any = value if isinstance(value, tuple | list) else (value,)
+    return {type(part).__name__ for part in parts}
 
 
 def mode_is_followed(node: Any, given: dict[str, Any]) -> bool:
