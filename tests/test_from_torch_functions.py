@@ -1,12 +1,17 @@
-"""from_torch of functions of torch."""
+"""from_torch of functions whose arrays differ in size, and of resizing."""
 
+import jax.numpy as jnp
 import pytest
+
+import jseq
+from jseq.errors import ShapeError
 
 torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
 
-from tests.test_from_torch import float64  # noqa: E402, F401
+from tests.test_from_torch import equal, float64  # noqa: E402, F401
 from tests.test_from_torch_forwards import agrees, conv, image, refused, written  # noqa: E402
 
 RESIZED = {
@@ -31,3 +36,53 @@ def test_interpolation_that_is_not_known_is_refused():
     refused(like, "step 'interpolate': size=getitem of interpolate is read off an array. Give it as numbers")
     pair = written(lambda s, x: F.interpolate(s.c(x), size=(x.size(2), 4)), c=conv())
     refused(pair, "step 'interpolate': size=.* of interpolate is read off an array")
+
+
+def excited(s, x):
+    x = s.c(x)
+    y = x.mean((2, 3))
+    return x * torch.sigmoid(s.l(y)).unsqueeze(-1).unsqueeze(-1)
+
+
+def arithmetic(s, x):
+    y = s.f(F.adaptive_avg_pool2d(x, 1))
+    return ((y - x) / (2 + y.abs()) + y).sub(x.mean((2, 3), keepdim=True))
+
+
+def in_place(s, x):
+    h = s.c(x)
+    h *= torch.sigmoid(s.f(F.adaptive_avg_pool2d(h, 1)))
+    return h
+
+
+CHANNELS = nn.Sequential(nn.Conv2d(4, 1, 1), nn.Sigmoid())
+BROADCAST = {
+    "squeeze and excitation": (lambda s, x: x * torch.sigmoid(s.f(F.adaptive_avg_pool2d(x, 1))), {}),
+    "from a linear layer": (excited, {"l": nn.Linear(4, 4)}),
+    "by a view": (lambda s, x: s.l(s.c(x).mean((2, 3))).view(-1, 4, 1, 1) * x, {"l": nn.Linear(4, 4)}),
+    "over channels": (lambda s, x: s.c(x) * s.g(x), {"g": CHANNELS}),
+    "both ways": (lambda s, x: s.g(x) * F.adaptive_avg_pool2d(s.c(x), 1), {"g": CHANNELS}),
+    "sums and quotients": (arithmetic, {}),
+    "in place": (in_place, {}),
+}
+
+
+@pytest.mark.parametrize("name", BROADCAST)
+def test_axes_of_size_1_are_repeated(name):
+    forward, children = BROADCAST[name]
+    module = written(forward, c=conv(), f=nn.Conv2d(4, 4, 1), **children)
+    agrees(module, image())
+    x = image().double()
+    back = jseq.to_torch(*jseq.from_torch(module))
+    with torch.no_grad():
+        equal(back.eval()(x).numpy(), module(x.clone()), 1e-10)
+
+
+def test_arrays_of_other_sizes_are_refused():
+    refused(written(lambda s, x: x * s.c(x).mean((2, 3)), c=conv()), "arrays of 4 and 2 axes. Give both as many")
+    model, params, _ = jseq.from_torch(written(lambda s, x: s.f(x) * x, f=nn.Linear(4, 3)))
+    with pytest.raises(ShapeError, match=r'"mul": expected two arrays of one dtype .*, each of one size .* got'):
+        model.apply(params, jnp.ones((2, 4)))
+    model, params, _ = jseq.from_torch(written(lambda s, x, y: s.f(x) + y, f=nn.Linear(4, 3)))
+    with pytest.raises(ShapeError, match=r'"add": expected two arrays of one dtype with as many axes'):
+        model.apply(params, (jnp.ones((2, 4)), jnp.ones(3)))

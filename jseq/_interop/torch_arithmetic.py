@@ -5,7 +5,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jseq._combinators.graph import add, multiply
+from jseq._interop.broadcasting import broadcast_add, broadcast_multiply
+from jseq._interop.layouts import Axes
 from jseq._interop.torch_functions import function_name
 from jseq._interop.torch_steps import Steps, Value, first_of
 from jseq._layers.arithmetic import arithmetic
@@ -17,10 +18,10 @@ Step = Callable[[Steps, Any], Value]
 NAMES = {"add": "add", "sub": "subtract", "subtract": "subtract", "mul": "multiply", "multiply": "multiply",
          "div": "divide", "divide": "divide", "truediv": "divide", "pow": "power"}  # fmt: skip
 OF_ARRAYS: dict[str, tuple[Layer, Any]] = {
-    "add": (add(), None),
-    "subtract": (add(), jnp.negative),
-    "multiply": (multiply(), None),
-    "divide": (multiply(), jnp.reciprocal),
+    "add": (lift(broadcast_add), None),
+    "subtract": (lift(broadcast_add), jnp.negative),
+    "multiply": (lift(broadcast_multiply), None),
+    "divide": (lift(broadcast_multiply), jnp.reciprocal),
 }
 OF_ELEMENTS = {"neg": jnp.negative, "negative": jnp.negative} | {
     name: getattr(jnp, name) for name in ("abs", "cos", "exp", "expm1", "log", "log1p", "reciprocal", "sin", "sqrt",
@@ -50,12 +51,17 @@ def combined(steps: Steps, node: Any) -> Value:
 
 
 def of_arrays(steps: Steps, name: str, operation: str, operands: list[Any]) -> Value:
-    """Two arrays of one shape: a difference is a sum with the negative, a quotient a product with the reciprocal."""
+    """Two arrays: a difference is a sum with the negative, a quotient a product with the reciprocal."""
     layer, change = OF_ARRAYS[operation]
     a, b = steps.alike([steps.of(value) for value in operands])
+    numbers = {value.axes.number for value in (a, b)} - {None}
+    if len(numbers) > 1:
+        raise ConversionError(f"it combines arrays of {a.axes.number} and {b.axes.number} axes. Give both as many, "
+                              "as b.unsqueeze(-1) does.")  # fmt: skip
+    axes = a.axes if a.axes == b.axes else Axes(a.layout, None if a.layout else next(iter(numbers), None))
     if change is not None:
         b = steps.apply(f"{name}_{change.__name__}", lift(change), [b], b.axes)
-    return steps.apply(name, layer, [a, b], a.axes)
+    return steps.apply(name, layer, [a, b], axes)
 
 
 def elementwise(steps: Steps, node: Any) -> Value:
