@@ -4,10 +4,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jseq._interop.torch_registry import CUSTOM, class_of, converter_of
+from jseq._interop.torch_registry import CUSTOM, class_of, converter_of, is_chain
 from jseq.errors import ConversionError
 
 IGNORED = ("need_weights", "average_attn_weights")
+ADVICE = {
+    "hx": "Its layer begins with zeros: call it without, or step by step as a cell.",
+    "offsets": "Give it bags of one length, an array (N, L) of ids.",
+}
 CELLS = ("RNNCell", "GRUCell", "LSTMCell")
 
 
@@ -23,7 +27,8 @@ def arrays_of(node: Any, child: Any, knows: Callable[[Any], bool]) -> list[Any]:
         parameter = signature.parameters[name]
         values = value if parameter.kind is parameter.VAR_POSITIONAL else (value,)
         for one in values:
-            if knows(one) and takes_array(child, parameter):
+            states = name == "hx" and isinstance(one, tuple) and all(knows(part) for part in one)  # pyright: ignore
+            if (knows(one) or states) and takes_array(child, parameter):
                 arrays.append(one)
             elif not says_nothing(child, parameter, one):
                 raise refused(node, child, name, one)
@@ -54,5 +59,16 @@ def refused(node: Any, child: Any, name: str, value: Any) -> ConversionError:
     if converter_of(child) is None:
         return ConversionError(f"argument {name}={value!r:.40} of {node.target} is not converted: arguments with a "
                                f"default stay at it. Set it once, in {type(child).__name__}.__init__.")  # fmt: skip
-    return ConversionError(f"argument {name}={value!r:.40} of {node.target} is not converted. "
-                           "Masks and the like are given in context.")  # fmt: skip
+    advice = ADVICE.get(name, "Masks and the like are given in context.")
+    return ConversionError(f"argument {name}={value!r:.40} of {node.target} is not converted. {advice}")
+
+
+def gives_tuple(module: Any) -> bool:
+    """Whether a module gives several arrays, other than one of torch's own that always does."""
+    if converter_of(module) is not None:
+        return bool(getattr(module, "return_indices", False))
+    if is_chain(module):
+        return len(module) > 0 and gives_tuple(module[-1])
+    from jseq._interop.torch_nodes import nodes_of
+
+    return isinstance(nodes_of(module)[-1].args[0], tuple | list)

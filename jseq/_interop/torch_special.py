@@ -140,6 +140,8 @@ def part(steps: Steps, name: str, value: Value, index: Any) -> Value:
         if not isinstance(index, int):
             raise ConversionError(f"the index {index!r} of pieces is not converted; a number is.")
         return replace(steps.apply(name, take(index, value.axis), [value], value.axes), parts="")
+    if not isinstance(index, int):
+        raise ConversionError(f"the index {index!r} of a tuple is not converted; a number is.")
     states = value.parts == "lstm" and index in (1, -1)
     return replace(steps.apply(name, select(index), [value], value.axes), parts="pair" if states else "")
 

@@ -7,7 +7,7 @@ from typing import Any
 from jseq._combinators.dataflow import INPUT
 from jseq._combinators.graph import select
 from jseq._interop.layouts import Axes, to_first, to_last
-from jseq._interop.torch_calls import arrays_of
+from jseq._interop.torch_calls import arrays_of, gives_tuple
 from jseq._interop.torch_functions import as_module
 from jseq._interop.torch_registry import class_of, converter_of
 from jseq._layers.linear import identity
@@ -21,8 +21,8 @@ PARTS = {"RNN": "rnn", "GRU": "rnn", "LSTM": "lstm", "LSTMCell": "pair", "Multih
 class Value:
     """A value of the graph: its name, and what is known of its axes.
 
-    `parts` says what a tuple holds: "rnn" (y, h), "lstm" (y, (h, c)), "pair" two arrays, "attention" the array that
-    torch returns beside its weights, "pieces" an array whose `axis` counts its pieces; "" is an array.
+    `parts` says what a tuple holds: "rnn" (y, h), "lstm" (y, (h, c)), "pair" arrays side by side, "attention" the array
+    that torch returns beside its weights, "pieces" an array whose `axis` counts its pieces; "" is an array.
     """
 
     name: str
@@ -97,6 +97,11 @@ class Steps:
         move = to_last(want) if want else to_first(value.layout)
         return self.apply(f"{value.name}_moved", move, [value], value.axes.moved(want))
 
+    def together(self, node: Any, arrays: tuple[Any, ...]) -> Value:
+        """Arrays as one value: a tuple."""
+        values = [self.in_layout(self.of(array), 0) for array in arrays]
+        return replace(self.apply(f"{node.name}_given", identity(), values, values[0].axes), parts="pair")
+
     def alike(self, values: list[Value]) -> list[Value]:
         """Values in one layout: their own, or torch's if they differ."""
         same = len({value.layout for value in values}) == 1
@@ -105,7 +110,7 @@ class Steps:
     def call_module(self, node: Any, child: Any, path: str | None) -> Value:
         """A step that calls a module: one of the model's, or one that stands for a function."""
         arrays = arrays_of(node, child, self.knows) if path else [first_of(node)]
-        inputs = [self.of(array) for array in arrays]
+        inputs = [self.together(node, array) if isinstance(array, tuple) else self.of(array) for array in arrays]
         converter = converter_of(child)
         if len(inputs) > 1:
             wanted = (converter and converter.wanted(child)) or 0
@@ -115,7 +120,7 @@ class Steps:
         axes = inputs[0].axes if converter or len({value.axes for value in inputs}) == 1 else Axes(wanted)
         layer, axes = self.convert(child, axes, f"{self.path}.{path}" if self.path else path or "")
         value = self.apply(node.name, layer, inputs, axes, path)
-        return replace(value, parts=PARTS.get(class_of(child).__name__, ""))
+        return replace(value, parts=PARTS.get(class_of(child).__name__, "pair" if gives_tuple(child) else ""))
 
     def finish(self, node: Any) -> None:
         """The output: the last step, or one more that gathers it."""
