@@ -59,7 +59,7 @@ class Steps:
         """Names the inputs: x itself, or the entries of x."""
         for i, node in enumerate(inputs):
             whole = Value(INPUT, axes)
-            self.values[node] = whole if len(inputs) == 1 else self.apply(node.name, select(i), [whole], axes.moved(0))
+            self.values[node] = whole if len(inputs) == 1 else self.apply(node.name, select(i), [whole], axes)
 
     def of(self, node: Any) -> Value:
         """The value of a node that a step reads."""
