@@ -1,12 +1,15 @@
 """from_torch of modules that take or give several arrays."""
 
+import jax.numpy as jnp
 import pytest
+
+import jseq
 
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from tests.test_from_torch import float64  # noqa: E402, F401
+from tests.test_from_torch import equal, float64  # noqa: E402, F401
 from tests.test_from_torch_forwards import agrees, conv, image, refused, written  # noqa: E402
 
 
@@ -35,7 +38,19 @@ def two(s, x):
     return s.l(x), x
 
 
+def dense(s, x):
+    features = [x]
+    for layer in s.f:
+        features.append(layer(torch.cat(features, 1)))
+    return torch.cat(features, 1)
+
+
+def layer(i):
+    return nn.Sequential(nn.BatchNorm2d(i), nn.ReLU(inplace=True), conv(i, 2))
+
+
 STEPS = {
+    "one array joined": (dense, {"f": nn.ModuleList([layer(4), layer(6)])}, image()),
     "no states": (lambda s, x: s.l(x, None)[0], {"l": nn.LSTM(4, 3)}, torch.randn(2, 3, 4)),
     "a cell": (lambda s, x: s.l(x, s.l(x)), {"l": nn.GRUCell(4, 3)}, torch.randn(2, 4)),
     "a cell of two states": (whole_states, {"l": nn.LSTMCell(4, 3)}, torch.randn(2, 4)),
@@ -52,6 +67,14 @@ STEPS = {
 def test_several_arrays_are_torchs(name):
     forward, children, x = STEPS[name]
     agrees(written(forward, c=conv(), **children), x)
+
+
+def test_several_images_have_the_layout_that_is_said():
+    module = written(lambda s, x, y: torch.cat((s.c(x), y), 1), c=conv()).double()
+    x = image(2, 4, 6, 5).double()
+    for spatial_dims in (None, 2):
+        model, params, _ = jseq.from_torch(module, spatial_dims=spatial_dims)
+        equal(model.apply(params, (jnp.asarray(x.numpy()),) * 2), module(x, x), 1e-10)
 
 
 def test_states_and_offsets_that_layers_do_not_take_are_refused():

@@ -47,6 +47,8 @@ def join(steps: Steps, node: Any) -> Value:
         raise ConversionError(f"{function_name(node)} of {parts!r:.40} along {dim!r} is not converted; several arrays "
                               "along one axis are: torch.cat((a, b), 1).")  # fmt: skip
     values = steps.alike([steps.of(part) for part in parts])
+    if len(values) == 1:
+        return values[0]
     layout = values[0].layout
     return steps.apply(node.name, concatenate(moved_axis(dim, layout)), values, values[0].axes)
 
