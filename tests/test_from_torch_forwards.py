@@ -118,6 +118,8 @@ def test_arguments_that_say_something_are_refused():
     refused(written(lambda s, x: s.c(x, relu=False), c=child), "argument relu=False of c .* Set it once, in Written")
     refused(written(lambda s, x: s.c(x, False), c=child), "argument relu=False of c")
     refused(written(lambda s, x: s.c(x, b=x), c=child), "argument b=x of c is not converted")
+    own = written(lambda s, x, need_weights=True: s.f(x) if need_weights else x, f=nn.Linear(8, 8))
+    refused(written(lambda s, x: s.c(x, need_weights=False), c=own), "argument need_weights=False of c")
     refused(written(lambda s, x: s.c(), c=child), "c cannot be called so: missing a required argument")
     refused(written(masked, a=nn.MultiheadAttention(8, 2)), "argument attn_mask=x of a .* in context")
     layer = nn.TransformerEncoderLayer(8, 2)

@@ -47,11 +47,10 @@ def takes_array(child: Any, parameter: inspect.Parameter) -> bool:
 
 def says_nothing(child: Any, parameter: inspect.Parameter, value: Any) -> bool:
     """Whether an argument that is no array leaves the module as its layer is."""
-    own = class_of(child)
-    if own not in CUSTOM and converter_of(child) is not None and (value is None or value is False):
-        return parameter.default is not parameter.empty  # torch's own: True only for the weights of attention
-    default = parameter.default
-    return parameter.name in IGNORED or (type(value) is type(default) and bool(value == default))
+    default, torchs = parameter.default, class_of(child) not in CUSTOM and converter_of(child) is not None
+    if torchs and (value is None or value is False):
+        return default is not parameter.empty  # True only for the weights of attention
+    return (torchs and parameter.name in IGNORED) or (type(value) is type(default) and bool(value == default))
 
 
 def refused(node: Any, child: Any, name: str, value: Any) -> ConversionError:
