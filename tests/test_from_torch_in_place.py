@@ -57,6 +57,12 @@ def of_sizes(s, x):
     return h.view(v.size(0), -1)
 
 
+def for_gradients(s, x):
+    h = s.c(x)
+    h.requires_grad_()
+    return h + torch.relu(input=h)
+
+
 def of_a_state(s, x):
     y, (h, c) = s.l(x)
     y.relu_()
@@ -77,6 +83,7 @@ IN_PLACE = {
     "an input": (of_an_input, {}),
     "pieces": (of_pieces, {}),
     "sizes": (of_sizes, {}),
+    "gradients alone": (for_gradients, {}),
 }
 
 

@@ -18,6 +18,7 @@ from jseq._interop.torch_steps import PARTS
 from jseq.errors import ConversionError
 
 OPERATORS = ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul", "iand", "ior", "ixor")
+GRADIENTS = ("requires_grad_", "detach_")  # in place, but for the numbers
 DROPS = {name for name, (_, names) in MODULES.items() if "training" in names}  # in evaluation they return their input
 VIEWS = DROPS | {"flatten", "unflatten", "contiguous", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"}
 NEW = (
@@ -84,9 +85,9 @@ def of_call(node: Any) -> Effect:
     name = function_name(node)
     names = MODULES.get(name, ("", []))[1]
     given = dict(zip(names, node.args[1:], strict=False)) | dict(node.kwargs)
-    if "out" in given:
+    if given.get("out") is not None:
         raise ConversionError(f"{name}(out=...) writes into an array. Use what the function returns.")
-    written = name.endswith("_") and not name.endswith("__")
+    written = name.endswith("_") and not name.endswith("__") and name not in GRADIENTS
     if written or given.get("inplace") or (name in OPERATORS and not isinstance(node.target, str)):
         return Effect((node,), True)
     return Effect((), name not in NEW and not is_shape(node))
