@@ -129,6 +129,7 @@ def test_channels_of_an_unknown_number_of_axes_are_refused(norm):
     refused(written(lambda s, x: s.n(x.transpose(-1, -2)), n=norm), text)
     refused(written(lambda s, x: s.n(s.e(x)), n=norm, e=nn.Embedding(5, 4)), text)
     refused(nn.Sequential(nn.Embedding(5, 4), nn.Sequential(norm)), f'{type(norm).__name__} at "1.0": {text}')
+    refused(nn.Sequential(nn.TransformerEncoderLayer(4, 2, 4, batch_first=True), norm), text)
     agrees(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(), norm), torch.randn(2, 3))
 
 

@@ -29,6 +29,8 @@ def axes_after(module: Any, converter: Converter, axes: Axes) -> Axes:
         return Axes(0, 3)
     if name in ("EmbeddingBag", "RNNCell", "GRUCell", "LSTMCell"):
         return Axes(0, 2)
+    if name.startswith("Transformer") or name == "MultiheadAttention":
+        return axes.plus(0)  # with an axis of time, which (N, C) lacks
     return Axes() if name in ("CosineSimilarity", "PairwiseDistance") else axes
 
 
