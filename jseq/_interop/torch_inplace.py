@@ -38,15 +38,15 @@ class Effect:
     shares: bool = False
 
 
-def proxy(self: Any, node: Any) -> Any:
-    """A proxy of fx that records `x += 1` as what it is; fx's own records a sum."""
+def proxies() -> type[Any]:
+    """Proxies of fx that record `x += 1` as what it is; fx's own record a sum."""
     fx = need("torch.fx", "torch")
 
     def recorded(name: str) -> Any:
         function = getattr(operator, name)
         return lambda one, other: one.tracer.create_proxy("call_function", function, (one, other), {})  # pyright: ignore
 
-    return type("Proxy", (fx.Proxy,), {f"__{name}__": recorded(name) for name in OPERATORS})(node, self)
+    return type("Proxy", (fx.Proxy,), {f"__{name}__": recorded(name) for name in OPERATORS})
 
 
 def of_module(module: Any) -> Effect:

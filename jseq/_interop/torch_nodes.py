@@ -5,7 +5,7 @@ from typing import Any
 
 from jseq._interop.extras import need
 from jseq._interop.torch_functions import MODULES, function_name
-from jseq._interop.torch_inplace import Effect, Rewriting, proxy
+from jseq._interop.torch_inplace import Effect, Rewriting, proxies
 from jseq.errors import ConversionError
 
 # Names of numpy's that functions of torch take for their own.
@@ -63,7 +63,6 @@ def tracer_of(module: Any) -> type[Any]:
     parameters = [p for p in inspect.signature(module.forward).parameters.values() if p.default is p.empty]
     by_place = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-
     if not by_place + by_name:
         raise ConversionError("its forward has no argument that must be given, and so no input. "
                               "Give it one without a default: def forward(self, x).")  # fmt: skip
@@ -73,7 +72,8 @@ def tracer_of(module: Any) -> type[Any]:
         args, kwargs = [inputs[name] for name in by_place], {name: inputs[name] for name in by_name}
         return lambda root: module.forward(*args, **kwargs), [self.root]
 
-    own = {"is_leaf_module": lambda self, child, name: True, "proxy": proxy}  # pyright: ignore
+    proxy = proxies()
+    own = {"is_leaf_module": lambda self, child, name: True, "proxy": lambda self, node: proxy(node, self)}  # pyright: ignore
     return type("Tracer", (fx.Tracer,), {**own, "create_args_for_root": create_args_for_root})
 
 
