@@ -42,8 +42,8 @@ CASES = {
     "an output larger than the sequence": ((3, 9, 5), (3, 5, 6), 1, 1, 4, 2),
     "a window of the image": ((3, 4, 5, 6), (4, 5, 6, 7), 1, 1, 0, 1),
     "a window of the sequence": ((3, 9, 4), (9, 4, 6), 1, 2, 0, 1),
-    "windows that do not overlap": ((3, 8, 9, 2), (4, 3, 2, 5), 1, (4, 3), 0, 1),
-    "windows that do not overlap, padded and apart": ((3, 7, 6, 5), (2, 2, 5, 6), 1, (3, 2), ((1, 0), (1, 2)), 1),
+    "an output smaller than windows that do not overlap": ((3, 8, 9, 2), (4, 3, 2, 5), 1, (4, 3), 0, 1),
+    "windows that do not overlap": ((3, 7, 6, 4), (2, 2, 4, 6), 1, (3, 2), ((1, 0), (1, 2)), 1),
     "windows that do not overlap, dilated": ((3, 14, 3), (2, 3, 5), 1, 4, 0, 3),
     "windows that do not overlap, three axes": ((2, 4, 6, 6, 3), (2, 3, 2, 3, 5), 1, (2, 3, 2), 0, 1),
     "few channels out": ((3, 8, 7, 9), (3, 3, 9, 3), 1, 1, ((1, 1), (2, 0)), 1),
@@ -61,6 +61,7 @@ CASES = {
 @pytest.fixture(autouse=True)
 def small_ones_too(monkeypatch):
     monkeypatch.setattr(conv_forms, "LEAST", 0)
+    monkeypatch.setattr(conv_forms, "SLOW_APART", True)
 
 
 def arrays(name):

@@ -19,6 +19,8 @@ from jseq.functional.winograd import tiles_of
 
 # Whether XLA:CPU's convolutions from an odd number of channels to 17 to 32 are the slow ones.
 SLOW_IF_ODD = jax.__version_info__ < (0, 12)
+# Whether XLA:CPU is slow at the weight gradient of windows that do not overlap.
+SLOW_APART = jax.__version_info__ < (0, 12)
 # A container's quota of time is not seen: there the forms for many cores cost up to a third more than those for one.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 # Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does.
@@ -138,17 +140,17 @@ def _unexchanged(forms: _Forms, x: jax.Array, weight: jax.Array, options: Option
 def _as_products(forms: _Forms, x: jax.Array, weight: jax.Array, options: Options) -> _Forms:
     """Finds the terms that are quicker as products: of windows that do not overlap, and of few channels that go out.
 
-    Of the former the gradient of the weight takes 0.31 to 0.87 of the time up to 256 columns, 1.0 to 1.4 above, that of
-    the input 0.02 to 0.97 (nine shapes). Of the latter, with jax 0.10 and 0.12: the gradient of the weight 0.02 to 0.76
-    (25 shapes), up to 7 times as long for fewer channels that come in; the output 0.06 to 0.91 but for 5x5 to three
-    channels (1.26) and 32 to 3 and 4 (0.75 to 1.04), 1.2 to 2.1 with more columns.
+    Of the former, where few channels come in, the gradient of the weight takes 0.55 to 0.89 of the time (five shapes);
+    of more channels or columns 0.77 to 1.4, and with jax 0.12 0.65 to 1.9. Of the latter, with jax 0.10 and 0.12, the
+    gradient of the weight takes 0.02 to 0.76 (25 shapes), up to 7 times as long where fewer channels come in; the output
+    0.06 to 0.91, but 0.6 to 1.08 from 32 channels and 0.9 to 1.3 by 5x5 to three; 1.2 to 2.1 with more columns.
     """
     stride, _, dilation = options
     *window, inside, outside = weight.shape
     taps = math.prod(window)
     if all(span < s for span, s in zip(spans_of(window, dilation), stride, strict=True)):
-        by_weight = "blocks" if taps * inside <= 256 else forms.weight_gradient
-        return forms._replace(input_gradient="blocks", weight_gradient=by_weight)
+        few = SLOW_APART and inside <= 4 and taps * inside <= 256
+        return forms._replace(weight_gradient="blocks") if few else forms
     if set(stride) != {1} or outside > 4 or taps > 49:  # more take seconds to compile
         return forms
     if inside >= (8 if len(x) < 16 else 32):
