@@ -142,8 +142,8 @@ def _as_products(forms: _Forms, x: jax.Array, weight: jax.Array, options: Option
 
     Of the former, where few channels come in, the gradient of the weight takes 0.55 to 0.89 of the time (five shapes);
     of more channels or columns 0.77 to 1.4, and with jax 0.12 0.65 to 1.9. Of the latter, with jax 0.10 and 0.12, the
-    gradient of the weight takes 0.02 to 0.76 (25 shapes), up to 7 times as long where fewer channels come in; the output
-    0.06 to 0.91, but 0.6 to 1.08 from 32 channels and 0.9 to 1.3 by 5x5 to three; 1.2 to 2.1 with more columns.
+    gradient of the weight takes 0.02 to 0.76 (25 shapes), up to 7 times as long where fewer channels come in; the
+    output 0.06 to 0.91, but 0.6 to 1.08 from 32 channels, and 0.9 to 2.1 with more columns.
     """
     stride, _, dilation = options
     *window, inside, outside = weight.shape
@@ -155,7 +155,7 @@ def _as_products(forms: _Forms, x: jax.Array, weight: jax.Array, options: Option
         return forms
     if inside >= (8 if len(x) < 16 else 32):
         forms = forms._replace(weight_gradient="shifts")
-    return forms._replace(output="shifts") if taps <= 25 and taps * outside <= 81 else forms
+    return forms._replace(output="shifts") if taps <= 25 and taps * outside <= 54 else forms
 
 
 def _in_tiles(x: jax.Array, weight: jax.Array, options: Options) -> bool:
