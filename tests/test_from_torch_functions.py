@@ -73,7 +73,9 @@ def test_axes_of_size_1_are_repeated(name):
     module = written(forward, c=conv(), f=nn.Conv2d(4, 4, 1), **children)
     agrees(module, image())
     x = image().double()
-    back = jseq.to_torch(*jseq.from_torch(module))
+    converted = jseq.from_torch(module)
+    assert jseq.from_config(jseq.to_config(converted[0])) == converted[0]
+    back = jseq.to_torch(*converted)
     with torch.no_grad():
         equal(back.eval()(x).numpy(), module(x.clone()), 1e-10)
 
@@ -81,8 +83,8 @@ def test_axes_of_size_1_are_repeated(name):
 def test_arrays_of_other_sizes_are_refused():
     refused(written(lambda s, x: x * s.c(x).mean((2, 3)), c=conv()), "arrays of 4 and 2 axes. Give both as many")
     model, params, _ = jseq.from_torch(written(lambda s, x: s.f(x) * x, f=nn.Linear(4, 3)))
-    with pytest.raises(ShapeError, match=r'"mul": expected two arrays of one dtype .*, each of one size .* got'):
+    with pytest.raises(ShapeError, match=r'"mul": expected arrays of one dtype .*, each of one size .* got'):
         model.apply(params, jnp.ones((2, 4)))
     model, params, _ = jseq.from_torch(written(lambda s, x, y: s.f(x) + y, f=nn.Linear(4, 3)))
-    with pytest.raises(ShapeError, match=r'"add": expected two arrays of one dtype with as many axes'):
+    with pytest.raises(ShapeError, match=r'"add": expected arrays of one dtype with as many axes'):
         model.apply(params, (jnp.ones((2, 4)), jnp.ones(3)))

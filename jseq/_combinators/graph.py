@@ -1,6 +1,8 @@
 """Combinators that give a model its shape: side by side, branching, meeting again."""
 
+import operator
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import jax
@@ -180,10 +182,13 @@ def concatenate(axis: int = -1):
 
 
 @layer
-def add():
+def add(broadcast: bool = False):
     """Adds the entries of a tuple: `y = x_0 + x_1 + ...`.
 
-    Input: a tuple of arrays of one shape and dtype.
+    Args:
+        broadcast: whether axes of size 1 are repeated, as torch does; no axes are added.
+
+    Input: a tuple of arrays of one shape and dtype; with broadcast, of as many axes.
     Output: one array of that shape.
     Params: none, `()`.
 
@@ -197,19 +202,20 @@ def add():
     """
 
     def apply(params: tuple[()], x: Any) -> jax.Array:
-        first, *rest = alike(x)
-        for other in rest:
-            first = first + other
-        return first
+        return reduce(operator.add, alike(x, broadcast))
 
     return no_params, apply
 
 
 @layer
-def multiply():
+def multiply(broadcast: bool = False):
     """Multiplies the entries of a tuple: `y = x_0 * x_1 * ...`; a gate is `multiply` of a value and a sigmoid.
 
-    Input: a tuple of arrays of one shape and dtype.
+    Args:
+        broadcast: whether axes of size 1 are repeated, as torch does; no axes are added. A gate of whole channels,
+            (N, 1, 1, C), wants it.
+
+    Input: a tuple of arrays of one shape and dtype; with broadcast, of as many axes.
     Output: one array of that shape.
     Params: none, `()`.
 
@@ -223,19 +229,22 @@ def multiply():
     """
 
     def apply(params: tuple[()], x: Any) -> jax.Array:
-        first, *rest = alike(x)
-        for other in rest:
-            first = first * other
-        return first
+        return reduce(operator.mul, alike(x, broadcast))
 
     return no_params, apply
 
 
-def alike(x: Any) -> tuple[jax.Array, ...]:
-    """The entries of a tuple of arrays that all have one shape and dtype."""
+def alike(x: Any, broadcast: bool = False) -> tuple[jax.Array, ...]:
+    """The entries of a tuple of arrays that all have one shape and dtype, but for axes of size 1 if those count."""
     xs = entries(x)
-    if len({describe(a) for a in xs}) != 1:
+    if len({describe(a) for a in xs}) == 1:
+        return xs
+    if not broadcast:
         raise ShapeError(f"expected arrays of one shape and dtype, got {describe(x)}.")
+    fits = len({(a.ndim, a.dtype) for a in xs}) == 1
+    if not fits or any(len({*sizes} - {1}) > 1 for sizes in zip(*(a.shape for a in xs), strict=True)):
+        raise ShapeError("expected arrays of one dtype with as many axes, each of one size or of size 1, "
+                         f"got {describe(x)}.")  # fmt: skip
     return xs
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jseq._interop.broadcasting import broadcast_add, broadcast_multiply
+from jseq._combinators.graph import add, multiply
 from jseq._interop.layouts import Axes
 from jseq._interop.torch_functions import function_name
 from jseq._interop.torch_steps import Steps, Value, first_of
@@ -18,10 +18,10 @@ Step = Callable[[Steps, Any], Value]
 NAMES = {"add": "add", "sub": "subtract", "subtract": "subtract", "mul": "multiply", "multiply": "multiply",
          "div": "divide", "divide": "divide", "truediv": "divide", "pow": "power"}  # fmt: skip
 OF_ARRAYS: dict[str, tuple[Layer, Any]] = {
-    "add": (lift(broadcast_add), None),
-    "subtract": (lift(broadcast_add), jnp.negative),
-    "multiply": (lift(broadcast_multiply), None),
-    "divide": (lift(broadcast_multiply), jnp.reciprocal),
+    "add": (add(broadcast=True), None),
+    "subtract": (add(broadcast=True), jnp.negative),
+    "multiply": (multiply(broadcast=True), None),
+    "divide": (multiply(broadcast=True), jnp.reciprocal),
 }
 OF_ELEMENTS = {"neg": jnp.negative, "negative": jnp.negative} | {
     name: getattr(jnp, name) for name in ("abs", "cos", "exp", "expm1", "log", "log1p", "reciprocal", "sin", "sqrt",

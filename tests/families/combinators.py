@@ -94,8 +94,16 @@ CASES = [
         variants=(Case(jseq.concatenate(1), (floats(2, 3, 4), floats(2, 1, 4)),
                        reference=lambda p, x: np.concatenate(x, 1)),),
     ),
-    Case(jseq.add(), (X, X, X), reference=lambda p, x: x[0] + x[1] + x[2]),
-    Case(jseq.multiply(), (X, X, X), reference=lambda p, x: x[0] * x[1] * x[2]),
+    Case(
+        jseq.add(), (X, X, X), reference=lambda p, x: x[0] + x[1] + x[2],
+        variants=(Case(jseq.add(broadcast=True), (X, floats(4, 1), floats(1, 5)),
+                       reference=lambda p, x: x[0] + x[1] + x[2]),),
+    ),
+    Case(
+        jseq.multiply(), (X, X, X), reference=lambda p, x: x[0] * x[1] * x[2],
+        variants=(Case(jseq.multiply(broadcast=True), (floats(2, 1, 1, 3), floats(2, 4, 5, 3)),
+                       reference=lambda p, x: x[0] * x[1]),),
+    ),
     Case(
         jseq.select(1), (X, floats(4, 3)), reference=lambda p, x: x[1],
         variants=(Case(jseq.select(1, 0, 0), (X, floats(4, 3)), reference=lambda p, x: (x[1], x[0], x[0])),),

@@ -18,11 +18,10 @@ from jseq._combinators import graph as graphs
 from jseq._combinators.block import named_masks
 from jseq._combinators.children import Child, Children
 from jseq._combinators.transformer_layers import decoder_masks
-from jseq._interop.broadcasting import broadcast_add, broadcast_multiply
 from jseq._interop.onnx.graph import Graph
 from jseq._interop.onnx.registry import Call, emit, onnx_emitter
 from jseq._interop.onnx.value import Value
-from jseq.core import Layer, as_layer, lift
+from jseq.core import Layer, as_layer
 
 Context = Mapping[str, Any]
 
@@ -89,10 +88,10 @@ def concatenate(graph: Graph, call: Call) -> Value:
     return graph.concat(list(call.x), call.options["axis"])
 
 
-@onnx_emitter(graphs.add, graphs.multiply, broadcast_add, broadcast_multiply)
+@onnx_emitter(graphs.add, graphs.multiply)
 def reduced(graph: Graph, call: Call) -> Value:
     total, *rest = call.x
-    sums = call.layer in (graphs.add(), lift(broadcast_add))
+    sums = call.layer.name == "add"
     for x in rest:
         total = total + x if sums else total * x
     return total

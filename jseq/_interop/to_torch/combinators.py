@@ -6,7 +6,6 @@ import jax
 
 from jseq._combinators import dataflow, depth, ensemble, freezing, mlp, sequential, with_memory
 from jseq._combinators import graph as graphs
-from jseq._interop.broadcasting import broadcast_add, broadcast_multiply
 from jseq._interop.extras import need
 from jseq._interop.to_torch.beyond import concatenation
 from jseq._interop.to_torch.classes import Own, chained, made
@@ -124,12 +123,12 @@ def together(module: Any, have: Layout) -> Any:
     return entered(module, have, first(have)), first(have)
 
 
-@converter(graphs.add, broadcast_add, whole=True)
+@converter(graphs.add, whole=True)
 def add(call: Call) -> Any:
     return together(made(Add), call.spatial_dims)
 
 
-@converter(graphs.multiply, broadcast_multiply, whole=True)
+@converter(graphs.multiply, whole=True)
 def multiply(call: Call) -> Any:
     return together(made(Multiply), call.spatial_dims)
 
