@@ -188,6 +188,9 @@ def test_what_is_left_to_xla(monkeypatch) -> None:
     monkeypatch.setattr(conv_forms, "LEAST", 2**16)
     assert is_cut(partial(F.conv2d, groups=6), np.ones((44, 7, 4, 6), np.float32), w)  # 66528 multiplications
     assert not is_cut(partial(F.conv2d, groups=6), np.ones((43, 7, 4, 6), np.float32), w)
+    few = np.ones((3, 3, 16, 3), np.float32)
+    assert is_cut(partial(F.conv2d, padding=1), np.ones((1, 394, 394, 16), np.float32), few)  # 4191372 columns
+    assert not is_cut(partial(F.conv2d, padding=1), np.ones((1, 395, 395, 16), np.float32), few)
     monkeypatch.setattr(conv_forms, "LEAST", 0)
     half = jnp.asarray(x, jnp.bfloat16)
     assert not is_cut(

@@ -69,7 +69,29 @@ def of_a_state(s, x):
     return torch.cat((y[:, -1], h[-1], c[-1]), 1)
 
 
+class Block(nn.Module):
+    """The block of a ResNet: what is added in place is read again by others."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.relu = conv(), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = self.c(x)
+        y += x
+        return self.relu(y)
+
+
+def twice(s, x):
+    h, g = s.c(x), s.d(x)
+    h.add_(g)
+    h.mul_(2)
+    return torch.relu_(h) * g
+
+
 IN_PLACE = {
+    "a sum whose second array is read again": (lambda s, x: x + s.a(x) + s.b(x), {"a": Block(), "b": Block()}),
+    "steps whose second array is read again": (twice, {"d": conv()}),
     "an attribute": (again, {"b": nn.ReLU(inplace=True)}),
     "a nested sequential": (again, {"b": nn.Sequential(nn.ReLU(True), conv())}),
     "one deeper": (again, {"b": nn.Sequential(nn.Sequential(nn.LeakyReLU(0.3, True), nn.ReLU6(True)), conv())}),

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jseq
@@ -80,6 +80,21 @@ def compare(layer, x, context=None, spec=None):
 @pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=repr)
 def test_a_split_batch_gives_what_one_device_does(layer, shape) -> None:
     compare(layer, jax.random.normal(jax.random.key(0), shape))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("layer", "shape"), [
+    (jseq.lstm(8, 4), SEQUENCE), (jseq.recurrent(jseq.gru_cell(8, 4)), SEQUENCE),
+    (jseq.max_pool2d(2, return_indices=True), IMAGE), (jseq.adaptive_max_pool2d(3, return_indices=True), IMAGE),
+], ids=repr)  # fmt: skip
+def test_without_jit_and_set_mesh_the_array_says_the_mesh(layer, shape) -> None:
+    params, x = layer.init(jax.random.key(1)), jax.random.normal(jax.random.key(0), shape)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Explicit,))
+    on_all, split = (jax.device_put(a, NamedSharding(mesh, p)) for a, p in ((params, P()), (x, P("data"))))
+    found = layer.apply(on_all, split)
+    assert all(jax.typeof(y).sharding.spec[0] == "data" for y in jax.tree.leaves(found))
+    # float32, rounded as each program has it
+    chex.assert_trees_all_close(jax.device_get(found), jax.device_get(layer.apply(params, x)), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def graph(layers: Mapping[str, Layer | Any], steps: Mapping[str, tuple[str, ...]
           (fc1): linear(in_features=4, out_features=4, bias=True)
           (act): relu()
           (fc2): linear(in_features=4, out_features=4, bias=True)
-          (plus): add()
+          (plus): add(broadcast=False)
           h = fc1(x)
           a = act(h)
           b = fc2(a)

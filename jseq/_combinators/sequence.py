@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding
 
 from jseq._combinators.children import Children, inner
 from jseq.core import Layer, layer
 from jseq.errors import DtypeError, OptionError, ShapeError, describe, expect_rank, near_misses
-from jseq.functional.sharded import sharding_beside, varying_alike
+from jseq.functional.sharded import placed, sharding_beside, varying_alike
 
 Context = Mapping[str, Any] | None
 FORM = "(..., T, features)"
@@ -99,8 +100,13 @@ def step_keys(key: jax.Array, length: int) -> jax.Array:
 
 
 def zero_carry(cell: Any, first: jax.ShapeDtypeStruct) -> Any:
-    """Zeros in the form that the cell returns for x alone, split over a mesh as what it returns."""
-    return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype, out_sharding=a.sharding), jax.eval_shape(cell, first))
+    """Zeros in the form that the cell returns for x alone, split over the mesh of x as what it returns."""
+
+    def zeros(a: jax.ShapeDtypeStruct) -> jax.Array:
+        place = first.sharding and NamedSharding(first.sharding.mesh, a.sharding.spec)  # pyright: ignore
+        return placed(jnp.zeros(a.shape, a.dtype), place)
+
+    return jax.tree.map(zeros, jax.eval_shape(cell, first))
 
 
 def started(zeros: Any, start: Any) -> Any:

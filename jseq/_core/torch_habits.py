@@ -56,7 +56,7 @@ def instead_of(value: Any, constructors: Mapping[str, Callable[..., Any]]) -> st
         new = f"; a new layer is {layer}" if layer else ""
         return (f"{name} is a torch module, which computes on torch's tensors. The call that works: "
                 f"model, params, state = jseq.from_torch(module){new}.")  # fmt: skip
-    if not (is_torch(value) or is_torch(kind)):
+    if not (is_torch(value) or is_torch(kind)) or hasattr(value, "shape"):
         return ""
     known = [layer] if layer else []
     known += [f"{home}.{name}" for home, module in HOMES.items() if hasattr(module, name)]

@@ -79,7 +79,8 @@ def torchs(path: PathLike) -> str:
     with open(path, "rb") as file:
         head = file.read(512)
     zipped = head.startswith(b"PK\x03\x04") and b"/data.pkl" in head  # the first file that torch puts into it
-    if not (zipped or head.startswith(b"\x80\x02")):
+    # A header of safetensors, which begins at byte 8, may be 640 bytes long: \x80\x02, and zeros.
+    if not (zipped or (head.startswith(b"\x80\x02") and head[8:9] != b"{")):
         return ""
     place = os.fspath(path)
     return (f"{place} is a file of torch.save, no safetensors file. The calls that work: state_dict = "

@@ -67,8 +67,11 @@ def from_torch(module: Any, *, layout: str = "torch", spatial_dims: int | None =
                               f"{near_misses(str(layout), LAYOUTS)}")  # fmt: skip
     for family in FAMILIES:
         importlib.import_module(f"jseq._interop.{family}")
-    enters = first_wanted(module) if spatial_dims is None else spatial_dims
-    model, leaves = converted(module, Axes(enters or 0, None, given=True))
+    from jseq._interop.torch_nodes import traced_once
+
+    with traced_once():
+        enters = first_wanted(module) if spatial_dims is None else spatial_dims
+        model, leaves = converted(module, Axes(enters or 0, None, given=True))
     model = tied(model, module)
     if layout == "torch":
         model = bordered(model, enters or 0, leaves.layout)

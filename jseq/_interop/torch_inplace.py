@@ -111,7 +111,7 @@ class Rewriting:
             elif node.op == "output":
                 shared = [one for one in node.all_input_nodes if self.meets_inputs(self.memory[one])]
                 node.meta["shares"] = bool(shared)
-            self.memory[node] = self.memory_of(node) if effect.shares else frozenset({(node,)})
+            self.memory[node] = self.memory_of(node, effect.changes) if effect.shares else frozenset({(node,)})
             if effect.changes != ():
                 for changed in node.all_input_nodes if effect.changes is None else node.all_input_nodes[:1]:
                     self.change(node, changed, effect.changes)
@@ -127,9 +127,13 @@ class Rewriting:
             raise
         return self.effects[path]
 
-    def memory_of(self, node: Any) -> Memory:
-        """The memory of a node that shares it with what it reads; pieces of one array share none among them."""
-        memory = frozenset(entry for one in node.all_input_nodes for entry in self.memory[one])
+    def memory_of(self, node: Any, changes: tuple[Any, ...] | None) -> Memory:
+        """The memory of a node that shares it with what it reads; pieces of one array share none among them.
+
+        A step that changes its first array in place has the memory of that one alone.
+        """
+        sources = node.all_input_nodes[:1] if changes == (node,) else node.all_input_nodes
+        memory = frozenset(entry for one in sources for entry in self.memory[one])
         if node.op == "call_function" and node.target is operator.getitem and self.is_tuple(node.args[0]):
             index = node.args[1]
             if isinstance(index, int) and index >= 0:

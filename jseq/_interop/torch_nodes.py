@@ -1,6 +1,9 @@
 """The steps that torch.fx finds in a forward of the user's own, and whether training and evaluation take the same."""
 
 import inspect
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from jseq._interop.extras import need
@@ -12,8 +15,32 @@ from jseq.errors import ConversionError
 NUMPYS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
 
 
+# The steps of the modules of one conversion, each of which is asked for by those around it too.
+_found: ContextVar[dict[Any, list[Any]] | None] = ContextVar("found", default=None)
+
+
+@contextmanager
+def traced_once() -> Generator[None]:
+    """Within this, each module is traced once."""
+    token = _found.set({})
+    try:
+        yield
+    finally:
+        _found.reset(token)
+
+
 def nodes_of(module: Any) -> list[Any]:
     """The steps of a module's forward in training; `node.meta["evaluation"]` is the same step in evaluation."""
+    found = _found.get()
+    if found is None:
+        return find_nodes(module)
+    if module not in found:
+        found[module] = find_nodes(module)
+    return found[module]
+
+
+def find_nodes(module: Any) -> list[Any]:
+    """Traces a module's forward in both modes."""
     modes = {child: child.training for child in module.modules()}
     tracer = tracer_of(module)
     graphs: list[Any] = []
@@ -53,7 +80,8 @@ def described(nodes: list[Any]) -> list[str]:
         called = function_name(node) if node.op in ("call_function", "call_method") else ""
         if "training" in MODULES.get(called, ("", []))[1]:  # mode_is_followed reads them
             args, kwargs = args[:1], {"input": kwargs["input"]} if "input" in kwargs else {}
-        lines.append(f"{node.op} {node.target} {args!r} {dict(kwargs)!r}")
+        target = "a constant" if str(node.target).startswith("_tensor_constant") else node.target  # fx counts on
+        lines.append(f"{node.op} {target} {args!r} {dict(kwargs)!r}")
     return lines
 
 

@@ -26,6 +26,8 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 # Whether XLA:CPU runs most convolutions in one thread, though it has more, as jax 0.10's does.
 IN_ONE_THREAD = jax.__version_info__ < (0, 11) and CORES > 1
 
+# Elements that a product by all taps leaves to be shifted: to write more than 16 MB costs what it saves.
+MOST_COLUMNS = 2**22
 # Multiplications from which on a convolution is cut: below, it takes less than 0.1 ms, and pieces longer to compile.
 LEAST = 2**16
 
@@ -142,8 +144,9 @@ def _as_products(forms: _Forms, x: jax.Array, weight: jax.Array, options: Option
 
     Of the former, where few channels come in, the gradient of the weight takes 0.55 to 0.89 of the time (five shapes);
     of more channels or columns 0.77 to 1.4, and with jax 0.12 0.65 to 1.9. Of the latter, with jax 0.10 and 0.12, the
-    gradient of the weight takes 0.02 to 0.76 (25 shapes), up to 7 times as long where fewer channels come in; the
-    output 0.06 to 0.91, but 0.6 to 1.08 from 32 channels, and 0.9 to 2.1 with more columns.
+    gradient of the weight takes 0.02 to 0.76 from 32 channels (30 shapes), 0.08 to 1.1 of small batches from 16, up to
+    7 where fewer come in; the output 0.06 to 0.91, but 0.6 to 1.08 from 32 channels, and 0.9 to 2.1 with more taps.
+    Where MOST_COLUMNS is passed, both took 0.24 to 2.1 (twelve shapes).
     """
     stride, _, dilation = options
     *window, inside, outside = weight.shape
@@ -151,9 +154,9 @@ def _as_products(forms: _Forms, x: jax.Array, weight: jax.Array, options: Option
     if all(span < s for span, s in zip(spans_of(window, dilation), stride, strict=True)):
         few = SLOW_APART and inside <= 4 and taps * inside <= 256
         return forms._replace(weight_gradient="blocks") if few else forms
-    if set(stride) != {1} or outside > 4 or taps > 49:  # more take seconds to compile
+    if set(stride) != {1} or outside > 4 or taps > 49 or math.prod(x.shape[:-1]) * taps * outside > MOST_COLUMNS:
         return forms
-    if inside >= (8 if len(x) < 16 else 32):
+    if inside >= (16 if len(x) < 16 else 32):
         forms = forms._replace(weight_gradient="shifts")
     return forms._replace(output="shifts") if taps <= 25 and taps * outside <= 54 else forms
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from jseq.functional.pool_windows import Pool, along_axis, window_slice
-from jseq.functional.sharded import sharding_beside
+from jseq.functional.sharded import placed, sharding_beside
 
 # The arrays that are reduced together: values, or values and flat indices.
 Arrays = tuple[jax.Array, ...]
@@ -49,8 +49,8 @@ def flat_indices(x: jax.Array, n: int) -> jax.Array:
     """Returns the int32 index of each element in the flattened spatial axes of its channel."""
     sizes = x.shape[-1 - n : -1]
     plane = jnp.arange(int(np.prod(sizes)), dtype=jnp.int32).reshape(*sizes, 1)
-    plane = lax.expand_dims(plane, range(x.ndim - 1 - n))
-    return jnp.broadcast_to(plane, x.shape, out_sharding=sharding_beside(x, x.ndim))
+    axes = tuple(range(x.ndim - 1 - n, x.ndim))
+    return placed(lax.broadcast_in_dim(plane, x.shape, axes), sharding_beside(x, x.ndim))
 
 
 def _over_slices(combine: Combine, arrays: Arrays, counts: Sequence[int], pool: Pool) -> Arrays:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 from jax import lax
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding, reshard
 from jax.sharding import PartitionSpec as P
 
 
@@ -22,7 +22,16 @@ def on_mesh(*arrays: jax.Array) -> bool:
 def sharding_beside(x: Any, axes: int) -> NamedSharding | None:
     """The sharding of what lies over a mesh as the first axes of x do, and is split nowhere else; None for no mesh."""
     sharding = jax.typeof(x).sharding
-    return NamedSharding(sharding.mesh, P(*sharding.spec[:axes])) if any(split_axes(x)[:axes]) else None
+    # An array that is no tracer knows its devices, which without `jax.jit` and `jax.set_mesh` nothing else does.
+    mesh = getattr(getattr(x, "sharding", sharding), "mesh", sharding.mesh)
+    return NamedSharding(mesh, P(*sharding.spec[:axes])) if any(split_axes(x)[:axes]) else None
+
+
+def placed(a: jax.Array, sharding: NamedSharding | None) -> jax.Array:
+    """Lays an array over the mesh of a sharding; None leaves it as it is."""
+    if sharding is None:
+        return a
+    return jax.device_put(a, sharding) if isinstance(sharding.mesh, Mesh) else reshard(a, sharding)
 
 
 def zeros_beside(x: jax.Array, shape: Sequence[int], axes: int) -> jax.Array:
