@@ -56,7 +56,7 @@ docs: $(VENV)/.installed-docs  ## builds docs/_build/html; a warning is an error
 
 parity: $(VENV)/.installed-torch  ## holds every layer against torch itself, and against onnxruntime
 	$(PYTEST) tests/test_parity.py tests/test_weights_torch.py tests/test_torch_table.py \
-	tests/test_weight_norms_torch.py tests/test_architectures.py tests/test_from_torch.py tests/test_to_torch.py \
+	tests/test_weight_norms_torch.py tests/test_architectures.py tests/test_from_torch*.py tests/test_to_torch.py \
 	tests/test_orbax.py tests/test_onnx.py tests/test_command_line.py tests/test_documents_torch.py -k "not stored" $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-peers  ## times jseq beside its peers; BENCH_ARGS="--only cnn --libraries jseq,linen --rounds 3"
