@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, ParamSpec, overload
 
 from jseq._core import calls, editing, printing, torch_habits, values
 from jseq._core.calls import no_params
-from jseq.errors import CallError, LayerError, near_misses
+from jseq.errors import CallError, LayerError
 
 P = ParamSpec("P")
 CONSTRUCTORS: dict[str, Callable[..., "Layer"]] = {}  # every decorated constructor, by the name files use
@@ -227,7 +227,7 @@ def _decorate(build: Callable[..., Any], reads: frozenset[str]) -> Callable[...,
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             call = f"The call that works: {name}{values.signature_text(constructor)}."
-            raise CallError(f"{_unknown(signature, kwargs) or f'{error}.'} {call}", name) from None
+            raise CallError(f"{values.unknown(signature, kwargs) or f'{error}.'} {call}", name) from None
         bound.apply_defaults()
         shown = name  # the arguments too, once they are values
         try:
@@ -243,15 +243,6 @@ def _decorate(build: Callable[..., Any], reads: frozenset[str]) -> Callable[...,
 
     CONSTRUCTORS[values.constructor_name(constructor)] = constructor
     return constructor
-
-
-def _unknown(signature: inspect.Signature, words: Iterable[str]) -> str:
-    """Names the keywords that a constructor does not take, which Python leaves out where an argument is missing too."""
-    known = signature.parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        return ""
-    return " ".join(f"got an unexpected keyword argument {word!r}.{near_misses(word, known)}"
-                    for word in words if word not in known)  # fmt: skip
 
 
 def is_constructor(value: Any) -> bool:

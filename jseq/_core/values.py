@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jseq.errors import OptionError
+from jseq.errors import OptionError, near_misses
 
 # The public homes of functions that specs may name: in repr, in printed trees, and in files.
 HOMES = {"jax.nn": jax.nn, "jax.numpy": jnp, "jax.nn.initializers": jax.nn.initializers}
@@ -154,6 +154,15 @@ def signature_text(constructor: Callable[..., Any]) -> str:
     signature = inspect.signature(constructor)
     bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
     return str(signature.replace(parameters=bare, return_annotation=signature.empty))
+
+
+def unknown(signature: inspect.Signature, words: Iterable[str]) -> str:
+    """Names the keywords that a constructor does not take, which Python leaves out where an argument is missing too."""
+    known = signature.parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return ""
+    return " ".join(f"got an unexpected keyword argument {word!r}.{near_misses(word, known)}"
+                    for word in words if word not in known)  # fmt: skip
 
 
 def options(

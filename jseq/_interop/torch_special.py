@@ -81,20 +81,21 @@ def view(steps: Steps, node: Any) -> Value:
     if not isinstance(first, int) and -1 in rest:
         source = sized(first)
         if not same_first(steps.module, first_of(node), source):
-            return steps.apply(node.name, lift(sized_like(rest)), [value, steps.of(source)], Axes(0, len(sizes)))
+            return steps.apply(node.name, lift(ReshapeLike(rest)), [value, steps.of(source)], Axes(0, len(sizes)))
         layer = flatten() if rest == (-1,) else reshape(rest, 1)  # axis 0 stays
     else:
         layer = reshape((first if isinstance(first, int) else -1, *rest), 0)
     return steps.apply(node.name, layer, [value], Axes(0, len(sizes)))
 
 
-def sized_like(rest: tuple[int, ...]) -> Callable[[Any], Any]:
-    """A function that gives an array the size of another on axis 0, and these on the others."""
+@dataclass(frozen=True)
+class ReshapeLike:
+    """A function that gives an array the size of another on axis 0, and these on the others; a value, as specs are."""
 
-    def reshape_like(x: Any) -> Any:
-        return x[0].reshape((x[1].shape[0], *rest))
+    rest: tuple[int, ...]
 
-    return reshape_like
+    def __call__(self, x: Any) -> Any:
+        return x[0].reshape((x[1].shape[0], *self.rest))
 
 
 def reorder(steps: Steps, node: Any) -> Value:
