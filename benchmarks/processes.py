@@ -1,5 +1,6 @@
 """The processes that the coordinator talks to: one a library, alike in threads, cores, and memory allocation."""
 
+import functools
 import json
 import os
 import select
@@ -34,6 +35,12 @@ def cores_of(threads: int) -> list[int]:
     return sorted(os.sched_getaffinity(0))[-threads:]
 
 
+@functools.cache
+def timings() -> str:
+    """The folder where XLA keeps how long a GPU's kernels took; with one for all, equal products get equal kernels."""
+    return tempfile.mkdtemp()
+
+
 def environment(threads: int) -> dict[str, str]:
     """What every process is started with: none of the user's compilation cache, the same allocator and threads.
 
@@ -48,6 +55,9 @@ def environment(threads: int) -> dict[str, str]:
     paths["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp()
     if LARGE:  # a GPU's programs compile for minutes: what was compiled to be timed is run
         paths["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp()
+        paths["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # or its folder of timings is the process's own
+        flags = os.environ.get("XLA_FLAGS", "")
+        paths["XLA_FLAGS"] = f"{flags} --xla_gpu_per_fusion_autotune_cache_dir={timings()}".strip()
     return {**kept, **counts, **ALLOCATION, **QUIET, **paths}
 
 

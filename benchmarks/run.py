@@ -8,7 +8,8 @@ the median over the rounds of what the library took to what hand-written JAX too
     BENCH_SIZES=large python -m benchmarks --only cnn --threads 16 --together 2  # on a GPU: larger, bfloat16 too
 
 XLA picks the kernels of a GPU by timing them while it compiles, which others that compile there disturb: compiled
-beside eight, hand-written JAX's transformer took 32.1 ms a step, beside one 22.5.
+beside eight, hand-written JAX's transformer took 32.1 ms a step, beside one 22.5. All libraries share the timings, so
+that equal products have equal kernels; the first that has a product pays for them in its seconds of compilation.
 """
 
 import argparse
