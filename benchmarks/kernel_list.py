@@ -109,12 +109,13 @@ def convolution(times: int) -> list[Kernel]:
         groups: int = 1,
         stride: int = 1,
     ) -> Kernel:
+        conv = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[len(x)]
         return Kernel(
             f"conv {name}",
             goal,
             ((x[0] * times, *x[1:]), weight),
             lambda x, w: naive.conv(x, w, padding, groups, stride),
-            lambda x, w: (F.conv2d if w.ndim == 4 else F.conv3d)(x, w, None, stride, padding, groups=groups),
+            lambda x, w: conv(x, w, None, stride, padding, groups=groups),
         )
 
     def transposed(name: str, x: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> Kernel:
@@ -131,6 +132,10 @@ def convolution(times: int) -> list[Kernel]:
         against("3x3, 32 to 64", (64, 16, 16, 32), (3, 3, 32, 64), 1.0, 1),
         against("3x3, 64 to 128", (64, 16, 16, 64), (3, 3, 64, 128), 1.0, 1),
         against("3x3, 3 to 32", (64, 32, 32, 3), (3, 3, 3, 32), 1.0, 1),
+        against("5x5, 1 to 6", (64, 28, 28, 1), (5, 5, 1, 6), 1.0, 2),
+        against("3x3, 3 to 16", (64, 28, 28, 3), (3, 3, 3, 16), 1.0, 1),
+        against("9, 1 to 32", (4, 8192, 1), (9, 1, 32), 1.0, 4),
+        against("3x3x3, 1 to 16", (2, 16, 32, 32, 1), (3, 3, 3, 1, 16), 1.0, 1),
         against("3x3, 64 to 64, batch 8", (8, 16, 16, 64), (3, 3, 64, 64), 1.0, 1),
         against("3x3, 64 to 3, batch 4", (4, 64, 64, 64), (3, 3, 64, 3), 1.0, 1),
         against("16x16 of stride 16, 3 to 192", (8, 224, 224, 3), (16, 16, 3, 192), 1.0, 0, stride=16),

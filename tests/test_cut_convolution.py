@@ -10,7 +10,7 @@ from jax import lax
 
 import jseq
 from jseq import functional as F
-from jseq.functional import conv_forms
+from jseq.functional import conv_rules
 from tests.convolutions import close, compiles_anew, gradients, is_cut, orders
 from tests.everyday import slow_but_for
 
@@ -36,10 +36,10 @@ CASES = {
     "a sequence shorter than its window": ((3, 3, 5), (5, 5, 6), 1, 1, 2, 1),
     "an output smaller than the window": ((3, 6, 5, 5), (3, 3, 5, 4), 1, (2, 3), ((1, 1), (0, 1)), 1),
     "an output smaller than the window, in blocks": ((2, 7, 5, 3), (5, 4, 3, 5), 1, (2, 3), ((2, 2), (0, 1)), 1),
-    "an output smaller than the window, dilated": ((3, 9, 5), (4, 5, 6), 1, 2, ((4, 1),), 3),
-    "an output larger than the image": ((3, 5, 4, 5), (2, 3, 5, 6), 1, 1, 2, 1),
-    "an output larger than the image, many": ((17, 5, 4, 3), (2, 2, 3, 5), 1, 1, 2, (2, 1)),
-    "an output larger than the sequence": ((3, 9, 5), (3, 5, 6), 1, 1, 4, 2),
+    "an output smaller than the window, dilated": ((3, 9, 17), (4, 17, 6), 1, 2, ((4, 1),), 3),
+    "an output larger than the image": ((3, 5, 4, 17), (2, 3, 17, 6), 1, 1, 2, 1),
+    "an output larger than the image, many": ((17, 5, 4, 6), (2, 2, 6, 17), 1, 1, 2, (2, 1)),
+    "an output larger than the sequence": ((3, 9, 17), (3, 17, 6), 1, 1, 4, 2),
     "a window of the image": ((3, 4, 5, 6), (4, 5, 6, 7), 1, 1, 0, 1),
     "a window of the sequence": ((3, 9, 4), (9, 4, 6), 1, 2, 0, 1),
     "an output smaller than windows that do not overlap": ((3, 8, 9, 2), (4, 3, 2, 5), 1, (4, 3), 0, 1),
@@ -51,6 +51,13 @@ CASES = {
     "few channels out, one axis": ((3, 20, 8), (7, 8, 1), 1, 1, 3, 1),
     "few channels out, more padding than window": ((3, 6, 5, 8), (2, 2, 8, 1), 1, 1, ((2, 3), (0, 4)), 1),
     "few channels out of a large batch": ((16, 4, 4, 64), (3, 3, 64, 4), 1, 1, 1, 1),
+    "few channels in": ((3, 8, 7, 3), (3, 2, 3, 6), 1, (1, 2), ((1, 1), (2, 0)), (2, 1)),
+    "few channels in and out": ((3, 8, 7, 5), (3, 3, 5, 6), 1, 1, 1, 1),
+    "few channels in, many out": ((3, 8, 7, 5), (3, 2, 5, 17), 1, 1, ((2, 3), (0, 4)), 1),
+    "few channels in, one axis": ((3, 20, 1), (7, 1, 18), 1, 5, 3, 1),
+    "few channels out of many, one axis": ((3, 20, 18), (3, 18, 6), 1, 1, 3, 2),
+    "few channels in, three axes": ((2, 4, 5, 6, 2), (2, 3, 3, 2, 5), 1, 1, 1, 1),
+    "few channels in, layers": ((2, 4, 5, 6, 3), (4, 3, 2, 3, 5), 1, 1, ((3, 1), (1, 1), (0, 2)), (2, 1, 1)),
     "taps that meet nothing": ((3, 2, 1, 5), (7, 5, 5, 6), 1, (1, 2), ((3, 4), (2, 3)), 1),
     "taps that meet nothing, in groups": ((3, 2, 2, 6), (3, 3, 2, 6), 3, 2, ((1, 0), (2, 1)), (1, 2)),
     "taps that meet nothing, three axes": ((2, 1, 3, 2, 4), (3, 3, 3, 4, 5), 1, 1, 1, 1),
@@ -60,8 +67,11 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def small_ones_too(monkeypatch):
-    monkeypatch.setattr(conv_forms, "LEAST", 0)
-    monkeypatch.setattr(conv_forms, "SLOW_APART", True)
+    monkeypatch.setattr(conv_rules, "LEAST", 0)
+    monkeypatch.setattr(conv_rules, "SLOW_APART", True)
+    monkeypatch.setattr(conv_rules, "SLOW_IF_ODD", True)
+    monkeypatch.setattr(conv_rules, "CORES", 1)
+    monkeypatch.setattr(conv_rules, "IN_ONE_THREAD", False)
 
 
 def arrays(name):
@@ -91,7 +101,7 @@ def xlas(name):
 EVERYDAY = ("depthwise, strided", "sixteen groups in eight parts", "three axes, strided", "a window of the image",
             "an image smaller than its window", "an output smaller than the window",
             "an output larger than the image, many", "taps that meet nothing", "windows that do not overlap",
-            "few channels out")  # fmt: skip
+            "few channels out", "few channels in", "few channels in, one axis")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", slow_but_for(EVERYDAY.__contains__, CASES))
@@ -100,7 +110,7 @@ def test_values_and_derivatives(name) -> None:
     x, w, dx, dw = arrays(name)
     scale = np.float32(np.prod(w.shape[:-1])) ** -0.5  # sines of large sums would show their roundings
 
-    by_xla = "an output" in name or (name.startswith("windows") and "three axes" not in name)
+    by_xla = "an output" in name or "out of many" in name or (name.startswith("windows") and "three axes" not in name)
     assert is_cut(gradients(own(name)), x, w) and is_cut(own(name), x, w) != by_xla
     scaled = (x, w * scale, dx, dw * scale)
     close(jax.jit(partial(orders, own(name)))(*scaled), partial(orders, xlas(name)), *scaled)
@@ -110,7 +120,8 @@ def test_values_and_derivatives(name) -> None:
     "name",
     ["depthwise", "sixteen groups in eight parts", "three axes", "an image smaller than its window",
      "an output larger than the image, many", "a window of the image", "taps that meet nothing",
-     "windows that do not overlap", "few channels out"],
+     "windows that do not overlap", "few channels out", "few channels in and out", "few channels in, one axis",
+     "few channels in, layers"],
 )  # fmt: skip
 def test_vmap_gives_what_a_loop_gives(name) -> None:
     x, w, dx, dw = arrays(name)
@@ -142,7 +153,11 @@ def test_other_platforms_compile_xlas_own_convolution(name, platform) -> None:
     assert lowered(own(name)) == lowered(xlas(name)) and lowered(own(name))[0] == 3
 
 
-@pytest.mark.parametrize("name", ["depthwise", "sixteen groups in eight parts", "three axes", "few channels out"])
+@pytest.mark.parametrize(
+    "name",
+    ["depthwise", "sixteen groups in eight parts", "three axes", "few channels out", "few channels in and out",
+     "few channels in, layers"],
+)  # fmt: skip
 def test_a_gradient_keeps_the_input_and_not_its_pieces(name) -> None:
     x, w, *_ = arrays(name)
     kind = {4: jseq.conv2d, 5: jseq.conv3d}[x.ndim]
@@ -161,7 +176,8 @@ def test_a_gradient_keeps_an_image_that_is_one_product(stride) -> None:
 
 @pytest.mark.parametrize(
     "name", ["depthwise", "three groups", "an image smaller than its window", "an output larger than the image",
-             "a window of the image", "taps that meet nothing", "windows that do not overlap", "few channels out"],
+             "a window of the image", "taps that meet nothing", "windows that do not overlap", "few channels out",
+             "few channels in and out", "few channels in, one axis", "few channels in, layers"],
 )  # fmt: skip
 def test_calls_without_jit_compile_once(name) -> None:
     x, w, *_ = arrays(name)
@@ -185,13 +201,13 @@ def test_large_numbers_of_one_group_leave_the_others_alone() -> None:
 
 def test_what_is_left_to_xla(monkeypatch) -> None:
     x, w, *_ = arrays("depthwise")
-    monkeypatch.setattr(conv_forms, "LEAST", 2**16)
+    monkeypatch.setattr(conv_rules, "LEAST", 2**16)
     assert is_cut(partial(F.conv2d, groups=6), np.ones((44, 7, 4, 6), np.float32), w)  # 66528 multiplications
     assert not is_cut(partial(F.conv2d, groups=6), np.ones((43, 7, 4, 6), np.float32), w)
     few = np.ones((3, 3, 16, 3), np.float32)
     assert is_cut(partial(F.conv2d, padding=1), np.ones((1, 394, 394, 16), np.float32), few)  # 4191372 columns
     assert not is_cut(partial(F.conv2d, padding=1), np.ones((1, 395, 395, 16), np.float32), few)
-    monkeypatch.setattr(conv_forms, "LEAST", 0)
+    monkeypatch.setattr(conv_rules, "LEAST", 0)
     half = jnp.asarray(x, jnp.bfloat16)
     assert not is_cut(
         partial(F.conv2d, groups=17), np.ones((2, 3, 3, 34), np.float32), np.ones((1, 1, 2, 17), np.float32)
@@ -207,7 +223,7 @@ def test_what_is_left_to_xla(monkeypatch) -> None:
 
 @pytest.mark.parametrize("padding", [((4, 1), (4, 1)), ((4, 2), (4, 0)), ((0, 5), (1, 3))])
 def test_the_gradient_of_small_images_with_more_padding_than_window(padding, monkeypatch) -> None:
-    monkeypatch.setattr(conv_forms, "LEAST", 2**16)
+    monkeypatch.setattr(conv_rules, "LEAST", 2**16)
     draw = np.random.default_rng(0)
     x, w = (draw.normal(size=size).astype(np.float32) for size in ((4, 8, 8, 2), (3, 3, 2, 2)))
     conv = partial(F.conv2d, padding=padding)

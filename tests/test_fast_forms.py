@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 import jseq
 from jseq import functional as F
-from jseq.functional import conv_forms
+from jseq.functional import conv_rules
 
 RNG = np.random.default_rng(0)
 
@@ -85,7 +85,7 @@ def test_narrow_linear_maps_side_by_side() -> None:
 @pytest.mark.parametrize(("batch", "stride"), [(2, 1), (2, 2), (32, 1)])  # 32 have a weight gradient of their own
 def test_a_convolution_from_three_channels_to_32(batch, stride, slow, monkeypatch) -> None:
     """Three channels are slow in some versions of jax, so a fourth of zeros joins them; here with and without."""
-    monkeypatch.setattr(conv_forms, "SLOW_IF_ODD", slow)
+    monkeypatch.setattr(conv_rules, "SLOW_IF_ODD", slow)
     x, w = normal(batch, 9, 8, 3), normal(3, 3, 3, 32)
     assert ("pad[" in str(jax.make_jaxpr(lambda x, w: F.conv2d(x, w, stride=stride))(x, w))) == slow
     check_convolution(x, w, stride)
@@ -96,7 +96,7 @@ def test_a_convolution_from_three_channels_to_32(batch, stride, slow, monkeypatc
 @pytest.mark.parametrize(("batch", "channels"), [(2, (32, 33)), (33, (32, 32)), (2, (31, 32)), (1, (32, 32))])
 def test_a_convolution_where_ynnpack_leaves_cores_idle(batch, channels, stride, idle, monkeypatch) -> None:
     """From 32 channels and 512 places on, the output is Eigen's there, and the input's gradient but for strides."""
-    monkeypatch.setattr(conv_forms, "IN_ONE_THREAD", idle)
+    monkeypatch.setattr(conv_rules, "IN_ONE_THREAD", idle)
     x, w = normal(batch, 17, 16, channels[0]), normal(3, 3, *channels)
     gradient = jax.grad(lambda x: jnp.sum(F.conv2d(x, w, stride=stride)))
     spread = (1 + (stride == 1)) * (idle and batch > 1 and min(channels) >= 32)
@@ -108,7 +108,7 @@ def test_a_convolution_where_ynnpack_leaves_cores_idle(batch, channels, stride, 
     ("channels", "own"), [((16, 16), False), ((3, 16), True), ((3, 8), False), ((32, 64), True), ((32, 63), False)]
 )
 def test_which_convolutions_have_a_weight_gradient_of_their_own(channels, own, monkeypatch) -> None:
-    monkeypatch.setattr(conv_forms, "IN_ONE_THREAD", False)
+    monkeypatch.setattr(conv_rules, "IN_ONE_THREAD", False)
     x, w = normal(32, 9, 8, channels[0]), normal(3, 3, *channels)
     gradient = jax.grad(lambda w: jnp.sum(F.conv2d(x, w)))
     assert ("rhs_dilation=(1, 2)" in str(jax.make_jaxpr(gradient)(w))) == own
@@ -116,7 +116,7 @@ def test_which_convolutions_have_a_weight_gradient_of_their_own(channels, own, m
 
 
 def test_a_dilated_convolution_where_ynnpack_leaves_cores_idle(monkeypatch) -> None:
-    monkeypatch.setattr(conv_forms, "IN_ONE_THREAD", True)
+    monkeypatch.setattr(conv_rules, "IN_ONE_THREAD", True)
     draw = np.random.default_rng(1)  # of its own: sines of rounded sums differ by what was drawn
     x, dx = (draw.normal(size=(2, 18, 17, 32)).astype(np.float32) for _ in range(2))
     w, dw = (draw.normal(size=(3, 3, 32, 32), scale=288**-0.5).astype(np.float32) for _ in range(2))

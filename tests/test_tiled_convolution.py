@@ -11,7 +11,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from jseq import functional as F
-from jseq.functional import conv_forms, tiled, winograd
+from jseq.functional import conv_rules, tiled, winograd
 from jseq.functional.tiled import conv_tiled
 from tests import convolutions
 
@@ -159,7 +159,7 @@ def takes_tiles(x, w, **options) -> bool:
 
 
 def test_who_takes_tiles(monkeypatch) -> None:
-    monkeypatch.setattr(conv_forms, "CORES", 1)
+    monkeypatch.setattr(conv_rules, "CORES", 1)
     x, w = normal(8, 8, 8, 64), normal(3, 3, 64, 64)
     assert takes_tiles(x, w, padding=1) and takes_tiles(x[:2], w, padding=1)
     assert not takes_tiles(x[:1], w, padding=1)  # 16 tiles
@@ -171,14 +171,14 @@ def test_who_takes_tiles(monkeypatch) -> None:
     assert not takes_tiles(x, w[:, :, :32], padding=1, groups=2)
     assert not takes_tiles(x, normal(1, 3, 64, 64))
     assert not takes_tiles(x.astype(jnp.bfloat16), w, padding=1)
-    monkeypatch.setattr(conv_forms, "CORES", 2)
+    monkeypatch.setattr(conv_rules, "CORES", 2)
     assert not takes_tiles(x, w, padding=1)
     x, w = normal(16, 8, 8, 128), normal(3, 3, 128, 256)
     assert takes_tiles(x, w, padding=1) and not takes_tiles(x[:8], w, padding=1)
 
 
 def test_a_layers_function_in_tiles(monkeypatch) -> None:
-    monkeypatch.setattr(conv_forms, "CORES", 1)
+    monkeypatch.setattr(conv_rules, "CORES", 1)
     x, w, bias = normal(3, 9, 8, 64), normal(3, 3, 64, 64), normal(64)
     assert takes_tiles(x, w, padding="same")
     found = F.conv2d(x, w, bias, padding="same")
@@ -187,7 +187,7 @@ def test_a_layers_function_in_tiles(monkeypatch) -> None:
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_other_platforms_compile_xlas_own_convolution(monkeypatch, platform) -> None:
-    monkeypatch.setattr(conv_forms, "CORES", 1)
+    monkeypatch.setattr(conv_rules, "CORES", 1)
     x, w = normal(8, 8, 8, 64), normal(3, 3, 64, 64)
 
     def lowered(conv):
@@ -207,7 +207,7 @@ def gradients(conv, x, w):
 @pytest.mark.parametrize("placed", [None, AxisType.Auto, AxisType.Explicit])
 def test_batches_over_devices(monkeypatch, placed) -> None:
     """Where the type of an array names its mesh XLA's own convolution is taken, which does not gather the batch."""
-    monkeypatch.setattr(conv_forms, "CORES", 1)
+    monkeypatch.setattr(conv_rules, "CORES", 1)
     x, w = normal(4, 8, 8, 64), normal(3, 3, 64, 64) / 24
     mesh = jax.make_mesh((2,), ("data",), axis_types=(placed or AxisType.Auto,))
     places = [jax.NamedSharding(mesh, spec) for spec in (P("data"), P())]
@@ -219,7 +219,7 @@ def test_batches_over_devices(monkeypatch, placed) -> None:
 
 def test_within_shard_map(monkeypatch) -> None:
     """The gradient of a weight that all devices share is the sum over them."""
-    monkeypatch.setattr(conv_forms, "CORES", 1)
+    monkeypatch.setattr(conv_rules, "CORES", 1)
     x, w = normal(8, 8, 8, 64), normal(3, 3, 64, 64) / 24
     mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
 

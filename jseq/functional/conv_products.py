@@ -39,20 +39,34 @@ def conv_by_shifts(x: jax.Array, weight: jax.Array, options: Options) -> jax.Arr
     columns = linear(x, turn(weight.transpose(n, *range(n), n + 1).reshape(inside, taps * outside)))
     parts = list(lax.split(columns, (outside,) * taps, n + 1))
     for axis in reversed(range(n)):  # one after the other, or XLA takes seconds to compile the sum
-        k, d, (low, _), size = window[axis], dilations[axis], padding[axis], x.shape[1 + axis]
-        widths = [(low - i * d, counts[axis] - size - low + i * d) for i in range(k)]
-        rows = (parts[i : i + k] for i in range(0, len(parts), k))
-        parts = [_sum_along(axis, row, widths) for row in rows]
+        rows = (parts[i : i + window[axis]] for i in range(0, len(parts), window[axis]))
+        parts = [_sum_along(axis, row, counts[axis], padding[axis][0], dilations[axis]) for row in rows]
         parts = [apart(part) for part in parts] if axis else parts
     return parts[0]
 
 
-def _sum_along(axis: int, row: list[jax.Array], widths: list[tuple[int, int]]) -> jax.Array:
-    """Sums arrays that are padded by so much along one axis each."""
+def conv_by_layers(x: jax.Array, weight: jax.Array, options: Options, conv: Callable[..., jax.Array]) -> jax.Array:
+    """Convolves each layer by all taps of the first axis, and adds up what they give to the layers around.
+
+    With a stride of one. `conv` is what convolves the layers.
+    """
+    (_, *strides), (pair, *pairs), (dilation, *dilations) = options
+    taps, *window, inside, outside = weight.shape
+    together = lax.transpose(weight, (*range(1, weight.ndim - 1), 0, weight.ndim - 1))
+    together = together.reshape(*window, inside, taps * outside)
+    y = conv(x.reshape(-1, *x.shape[2:]), together, (tuple(strides), tuple(pairs), tuple(dilations)))
+    y = y.reshape(*x.shape[:2], *y.shape[1:])
+    count, *_ = output_sizes(x.shape[1:-1], weight.shape, options)
+    return apart(_sum_along(0, lax.split(y, (outside,) * taps, y.ndim - 1), count, pair[0], dilation))
+
+
+def _sum_along(axis: int, row: Sequence[jax.Array], count: int, low: int, dilation: int) -> jax.Array:
+    """Sums what the taps along one axis give to so many places, of which `low` are before the first."""
     around = [(0, 0)] * (row[0].ndim - 2)
-    terms: list[jax.Array] = []
-    for part, width in zip(row, widths, strict=True):
-        terms.append(pad_image(part, (*around[:axis], width, *around[axis + 1 :])))
+    size, terms = row[0].shape[1 + axis], list[jax.Array]()
+    for tap, part in enumerate(row):
+        first = low - tap * dilation
+        terms.append(pad_image(part, (*around[:axis], (first, count - size - first), *around[axis + 1 :])))
     return sum(terms[1:], terms[0])
 
 

@@ -9,24 +9,47 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jseq.functional.conv_forms import convolve_dense, is_large
+from jseq.functional.conv_forms import convolve_dense, input_term, weight_term
 from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image
-from jseq.functional.terms import Form
+from jseq.functional.conv_products import conv_by_layers
+from jseq.functional.conv_rules import is_large, is_layered
+from jseq.functional.terms import Form, Terms, in_terms
 
 
 def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
     """Convolves x (batch, *spatial, channels) in the form that is fast for its shape."""
     form = _form(x, weight, options, groups)
-    plain = partial(lax_conv, options=options, groups=groups)
     if form is None:
-        return convolve_dense(x, weight, options) if groups == 1 else plain(x, weight)
-    return lax.platform_dependent(x, weight, cpu=_cut(form, options, groups), default=plain)
+        return convolve_dense(x, weight, options) if groups == 1 else lax_conv(x, weight, options, groups)
+    cut = _cut(form, options, groups)
+    if form is _in_planes and groups == 1 and is_layered(weight, options):
+        return in_terms(x, weight, _layered(options))
+    return cut(x, weight)
+
+
+@lru_cache(1024)
+def _layered(options: Options) -> Terms:
+    """The terms of a convolution over three axes to few channels."""
+    output = partial(conv_by_layers, conv=partial(convolve, groups=1))
+    by_input = partial(conv_by_layers, conv=input_term)
+    by_weight = partial(_in_planes, conv=weight_term)
+    return Terms(*(_on_cpu(form, options) for form in (output, by_input, by_weight)))
 
 
 @lru_cache(1024)  # one function for each, so that calls without jax.jit compile once
 def _cut(form: Callable[..., jax.Array], options: Options, groups: int) -> Form:
+    return _on_cpu(partial(form, groups=groups), options, groups)
+
+
+def _on_cpu(form: Callable[..., jax.Array], options: Options, groups: int = 1) -> Form:
     """Checkpoints a form, so that x is what a gradient keeps, and not the pieces that it is cut into."""
-    return jax.checkpoint(partial(form, options=options, groups=groups))
+    fast = jax.checkpoint(partial(form, options=options))
+    plain = partial(lax_conv, options=options, groups=groups)
+
+    def chosen(x: jax.Array, weight: jax.Array) -> jax.Array:
+        return lax.platform_dependent(x, weight, cpu=fast, default=plain)
+
+    return chosen
 
 
 def _form(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> Callable[..., jax.Array] | None:
@@ -86,8 +109,11 @@ def _by_taps(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
     return sum(terms[1:], terms[0])
 
 
-def _in_planes(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
+def _in_planes(
+    x: jax.Array, weight: jax.Array, options: Options, groups: int = 1, conv: Callable[..., jax.Array] | None = None
+) -> jax.Array:
     """Sums convolutions over the last two of three axes, one for each tap along the first."""
+    conv = conv or partial(convolve, groups=groups)
     (stride, *strides), (pair, *pairs), (dilation, *dilations) = options
     n, _, *plane = x.shape
     places, *_ = output_sizes(x.shape[1:-1], weight.shape, options)
@@ -95,7 +121,7 @@ def _in_planes(x: jax.Array, weight: jax.Array, options: Options, groups: int) -
     terms: list[jax.Array] = []
     for start, window in zip(range(0, dilation * len(weight), dilation), weight, strict=True):
         part = lax.slice_in_dim(x, start, start + stride * (places - 1) + 1, stride, 1).reshape(n * places, *plane)
-        terms.append(convolve(part, window, (tuple(strides), tuple(pairs), tuple(dilations)), groups))
+        terms.append(conv(part, window, (tuple(strides), tuple(pairs), tuple(dilations))))
     y = sum(terms[1:], terms[0])
     return y.reshape(n, places, *y.shape[1:])
 

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jseq.functional.conv_forms import is_large, weight_term
+from jseq.functional.conv_forms import weight_term
 from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image, spans_of
+from jseq.functional.conv_rules import is_large
 from jseq.functional.convolve import convolve
 from jseq.functional.terms import Form, Terms, in_terms
 
@@ -39,7 +40,7 @@ def convolve_transposed(x: jax.Array, weight: jax.Array, options: Options, group
 
     if groups > 1 or n == 3 or all(span < s for span, s in zip(spans, strides, strict=True)):
         return cut(x, weight)
-    exchanged = math.prod(weight.shape[:n]) > math.prod(x.shape[1:-1])  # by XLA: see conv_forms.py
+    exchanged = math.prod(weight.shape[:n]) > math.prod(x.shape[1:-1])  # by XLA: see conv_rules.py
     return in_terms(x, weight, Terms(cut if exchanged else plain, plain, partial(cut, for_weights=True)))
 
 
