@@ -78,6 +78,21 @@ def test_few_channels_get_their_gradient_as_one_product(inside, merges, columns,
     assert (f",{9 * inside}] = dot_general" in found) == columns
 
 
+def test_mapped_weights_are_left_to_xla() -> None:
+    """With one input for all they are a convolution to many channels, each with its own one in groups."""
+    draw = np.random.default_rng(0)
+    xs, ws = (draw.normal(size=sizes).astype(np.float32) for sizes in ((4, 2, 6, 6, 3), (4, 3, 3, 3, 6)))
+    for axes, given, mapped in (
+        ((None, 0), (xs[0], ws), True),
+        ((0, 0), (xs, ws), True),
+        ((0, None), (xs, ws[0]), False),
+    ):
+        both = jax.vmap(F.conv2d, axes)
+        assert (",20] = conv_general_dilated" in str(jax.make_jaxpr(both)(*given))) != mapped
+        alone = [F.conv2d(xs[i if axes[0] == 0 else 0], ws[i if axes[1] == 0 else 0]) for i in range(4)]
+        np.testing.assert_allclose(both(*given), alone, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("where", ["x", "weight"])
 def test_what_is_not_finite_reaches_what_it_reaches_elsewhere(where) -> None:
     draw = np.random.default_rng(0)

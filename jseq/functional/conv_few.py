@@ -1,6 +1,7 @@
 """Convolutions of few channels, for which XLA:CPU has no quick routine: of more channels, of rows, of columns."""
 
 import itertools
+from functools import partial
 
 import jax
 import numpy as np
@@ -10,6 +11,22 @@ from jseq.functional.apart import apart
 from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image
 from jseq.functional.conv_rules import filled
 from jseq.functional.linear import linear
+from jseq.functional.terms import Form
+
+
+def filled_unless_mapped(options: Options) -> Form:
+    """Convolves with more channels of zeros, but where `jax.vmap` maps the weight.
+
+    XLA's convolution then has the channels of all weights, or groups, for which zeros took 0.5 to 1.8 of the time.
+    """
+    form = jax.custom_batching.custom_vmap(partial(conv_filled, options=options))
+
+    @form.def_vmap
+    def mapped(size: int, batched: list[bool], x: jax.Array, weight: jax.Array) -> tuple[jax.Array, bool]:
+        conv = partial(lax_conv if batched[1] else conv_filled, options=options)
+        return jax.vmap(conv, tuple(0 if given else None for given in batched))(x, weight), True
+
+    return form
 
 
 def conv_filled(x: jax.Array, weight: jax.Array, options: Options, back: bool = False) -> jax.Array:

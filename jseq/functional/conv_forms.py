@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 import jax
 from jax import lax
 
-from jseq.functional.conv_few import conv_filled, conv_of_columns
+from jseq.functional.conv_few import conv_filled, conv_of_columns, filled_unless_mapped
 from jseq.functional.conv_lax import Options, cut_conv, lax_conv, padded_conv, spread_conv
 from jseq.functional.conv_products import conv_by_shifts, conv_in_blocks, conv_of_points, conv_of_whole_images
 from jseq.functional.conv_rules import FormName, Forms, forms_of, is_large
@@ -76,8 +76,10 @@ def _in_form(form: FormName, options: Options) -> Form:
 
 
 def _rewritten(form: FormName, options: Options) -> Form:
-    if form in ("filled", "filled back"):
-        return partial(conv_filled, options=options, back=form == "filled back")
+    if form == "filled":
+        return filled_unless_mapped(options)
+    if form == "filled back":
+        return partial(conv_filled, options=options, back=True)
     if form == "columns":
         return partial(conv_of_columns, options=options)
     if form == "shifts":
