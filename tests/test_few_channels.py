@@ -3,6 +3,7 @@
 Their values and derivatives are held against XLA's own in `test_cut_convolution.py`.
 """
 
+import re
 from functools import partial
 
 import jax
@@ -18,6 +19,7 @@ from jseq.functional import conv_rules
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch):
     monkeypatch.setattr(conv_rules, "SLOW_IF_ODD", False)
+    monkeypatch.setattr(conv_rules, "SLOW_FROM_MANY", False)
     monkeypatch.setattr(conv_rules, "MERGES", False)
     monkeypatch.setattr(conv_rules, "CORES", 1)
     monkeypatch.setattr(conv_rules, "IN_ONE_THREAD", False)
@@ -53,11 +55,9 @@ def test_which_get_more_channels(x, weight, stride, filled) -> None:
     assert (",20] = conv_general_dilated" in text(x, weight, stride)) == filled
 
 
-@pytest.mark.parametrize(
-    ("cores", "in_one_thread", "most"), [(1, False, 16), (2, True, 2), (4, False, 6), (4, True, 0)]
-)
+@pytest.mark.parametrize(("cores", "in_one_thread", "most"), [(1, False, 16), (2, True, 2), (4, True, 0)])
 def test_versions_that_leave_cores_idle_get_fewer(cores, in_one_thread, most, monkeypatch) -> None:
-    monkeypatch.setattr(conv_rules, "SLOW_IF_ODD", True)
+    monkeypatch.setattr(conv_rules, "SLOW_FROM_MANY", True)
     monkeypatch.setattr(conv_rules, "CORES", cores)
     monkeypatch.setattr(conv_rules, "IN_ONE_THREAD", in_one_thread)
     found = [n for n in range(1, 20) if ",20] = conv_general_dilated" in text((2, 9, 9, n), (3, 3, n, 8))]
@@ -67,6 +67,15 @@ def test_versions_that_leave_cores_idle_get_fewer(cores, in_one_thread, most, mo
 def test_one_axis_is_a_row_and_three_are_layers() -> None:
     assert "f32[8,1,192,64] = conv_general_dilated" in text((8, 200, 2), (9, 2, 64))
     assert "f32[24,9,9,24] = conv_general_dilated" in text((2, 12, 11, 11, 3), (3, 3, 3, 3, 8)).replace("pad", "")
+
+
+@pytest.mark.parametrize(("size", "layers"), [(40, True), (42, False)])  # 4096000 and 4515840 elements
+def test_large_images_get_their_gradient_by_planes(size, layers) -> None:
+    """What layers write is more than what planes do: beyond 16 MB it costs what it saves."""
+    x, w = np.ones((4, size, size, 20, 1), np.float32), np.ones((2, 3, 3, 1, 16), np.float32)
+    found = str(jax.make_jaxpr(jax.grad(lambda x: F.conv3d(x, w, padding=1).sum()))(x))
+    products = re.findall(r"f32\[(\d+),9\] = dot_general", found)
+    assert products == ([str(4 * size * size * 20)] if layers else [str(4 * (size + 1) * size * 20)])
 
 
 @pytest.mark.parametrize(("inside", "merges", "columns"), [(4, True, True), (6, True, False), (6, False, True)])

@@ -13,6 +13,8 @@ from jseq.functional.winograd import tiles_of
 
 # Whether XLA:CPU's convolutions from an odd number of channels to 17 to 32 are the slow ones.
 SLOW_IF_ODD = jax.__version_info__ < (0, 12)
+# Whether XLA:CPU is slow from up to 16 channels to as many, and not from up to 6.
+SLOW_FROM_MANY = jax.__version_info__ < (0, 11)
 # Whether XLA:CPU is slow at the weight gradient of windows that do not overlap.
 SLOW_APART = jax.__version_info__ < (0, 12)
 # Whether XLA:CPU merges what barriers keep apart, so that what many read is computed for each of them.
@@ -78,11 +80,11 @@ def _few() -> int:
     """Up to how many channels that come in XLA:CPU is slow where at most 16 go out.
 
     Jax 0.10 runs what is quick in one thread: in two, 3 channels took 0.8 to 1.2 of the time, 2 0.4 to 0.65. More
-    threads were not there to be measured.
+    threads were not there to be measured. From 8 to 16 channels jax 0.11 and 0.12 take 0.7 to 1.6 with zeros.
     """
     if IN_ONE_THREAD:
         return 2 if CORES == 2 else 0
-    return 16 if SLOW_IF_ODD and CORES == 1 else 6
+    return 16 if SLOW_FROM_MANY else 6
 
 
 def _is_short(weight: jax.Array, come: int, go: int) -> bool:
@@ -119,13 +121,17 @@ def filled(weight: jax.Array, back: bool) -> tuple[int, int]:
 def is_layered(weight: jax.Array, options: Options) -> bool:
     """Finds whether all taps of the first of three axes give channels enough, together.
 
-    The output takes 0.09 to 0.69 of the time, the gradient of the input 0.12 to 0.81, both gradients 0.19 to 0.92 (18
-    shapes, jax 0.10 and 0.12), in two threads up to 1.2 from 16 channels. From 24 and 32 channels 0.7 to 0.97; the
-    gradient of the weight up to 1.8.
+    The output takes 0.09 to 0.74 of the time (25 shapes, jax 0.10 and 0.12), in two threads up to 1.2 from 16 channels,
+    from 24 and 32 channels 0.7 to 0.97. The gradient of the weight would take up to 1.8.
     """
     taps, *_, inside, outside = weight.shape
     most = 16 if CORES == 1 else 12 if _few() else 0
     return set(options[0]) == {1} and inside <= most and 4 < outside <= 16 < taps * outside
+
+
+def has_layered_gradient(x: jax.Array, weight: jax.Array) -> bool:
+    """Finds whether the gradient of x is quicker by layers: in 0.12 to 0.81 of the time, of large images up to 2.4."""
+    return math.prod(x.shape[:-1]) * weight.shape[0] * weight.shape[-1] <= MOST_COLUMNS
 
 
 def _is_filled(x: jax.Array, weight: jax.Array, options: Options) -> bool:

@@ -12,7 +12,7 @@ from jax import lax
 from jseq.functional.conv_forms import convolve_dense, input_term, weight_term
 from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image
 from jseq.functional.conv_products import conv_by_layers
-from jseq.functional.conv_rules import is_large, is_layered
+from jseq.functional.conv_rules import has_layered_gradient, is_large, is_layered
 from jseq.functional.terms import Form, Terms, in_terms
 
 
@@ -23,15 +23,15 @@ def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
         return convolve_dense(x, weight, options) if groups == 1 else lax_conv(x, weight, options, groups)
     cut = _cut(form, options, groups)
     if form is _in_planes and groups == 1 and is_layered(weight, options):
-        return in_terms(x, weight, _layered(options))
+        return in_terms(x, weight, _layered(options, has_layered_gradient(x, weight)))
     return cut(x, weight)
 
 
 @lru_cache(1024)
-def _layered(options: Options) -> Terms:
-    """The terms of a convolution over three axes to few channels."""
+def _layered(options: Options, gradient: bool) -> Terms:
+    """The terms of a convolution over three axes to few channels, by layers; also the `gradient` of x, or by planes."""
     output = partial(conv_by_layers, conv=partial(convolve, groups=1))
-    by_input = partial(conv_by_layers, conv=input_term)
+    by_input = partial(conv_by_layers if gradient else _in_planes, conv=input_term)
     by_weight = partial(_in_planes, conv=weight_term)
     return Terms(*(_on_cpu(form, options) for form in (output, by_input, by_weight)))
 
