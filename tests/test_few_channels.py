@@ -66,7 +66,7 @@ def test_versions_that_leave_cores_idle_get_fewer(cores, in_one_thread, most, mo
 
 def test_one_axis_is_a_row_and_three_are_layers() -> None:
     assert "f32[8,1,192,64] = conv_general_dilated" in text((8, 200, 2), (9, 2, 64))
-    assert "f32[24,9,9,24] = conv_general_dilated" in text((2, 12, 11, 11, 3), (3, 3, 3, 3, 8)).replace("pad", "")
+    assert "f32[24,9,9,24] = conv_general_dilated" in text((2, 12, 11, 11, 3), (3, 3, 3, 3, 8))
 
 
 @pytest.mark.parametrize(("size", "layers"), [(40, True), (42, False)])  # 4096000 and 4515840 elements
@@ -99,6 +99,7 @@ def test_mapped_weights_are_left_to_xla() -> None:
         both = jax.vmap(F.conv2d, axes)
         assert (",20] = conv_general_dilated" in str(jax.make_jaxpr(both)(*given))) != mapped
         alone = [F.conv2d(xs[i if axes[0] == 0 else 0], ws[i if axes[1] == 0 else 0]) for i in range(4)]
+        # float32 sums of 27 products of normal numbers, up to 20, in another order
         np.testing.assert_allclose(both(*given), alone, rtol=0, atol=1e-5)
 
 
@@ -118,7 +119,8 @@ def test_a_symbolic_batch_gets_more_channels_too() -> None:
     batch, *_ = jax.export.symbolic_shape("batch")
     exported = jax.export.export(jax.jit(F.conv2d))(jax.ShapeDtypeStruct((batch, 6, 6, 3), np.float32), w)
     assert "x20xf32>" in exported.mlir_module()
-    np.testing.assert_allclose(exported.call(x, w), F.conv2d(x, w), rtol=1e-5, atol=1e-5)
+    # as above; the exported program is compiled with the batch open
+    np.testing.assert_allclose(exported.call(x, w), F.conv2d(x, w), rtol=0, atol=1e-5)
 
 
 def test_images_on_a_mesh_are_left_to_xla() -> None:
@@ -127,4 +129,4 @@ def test_images_on_a_mesh_are_left_to_xla() -> None:
     with jax.set_mesh(mesh):
         split = jax.device_put(x, jax.sharding.PartitionSpec("data"))
         assert "pad" not in str(jax.make_jaxpr(F.conv2d)(split, w)).replace("padding", "")
-        np.testing.assert_allclose(jax.jit(F.conv2d)(split, w), np.full((4, 4, 4, 8), 27.0))
+        np.testing.assert_array_equal(jax.jit(F.conv2d)(split, w), np.full((4, 4, 4, 8), 27.0))

@@ -46,7 +46,7 @@ class Forms(NamedTuple):
 
 
 def has_forms(x: jax.Array) -> bool:
-    """Whether there are forms beside XLA's own: for float32 alone, and for no symbolic batch (jax.export)."""
+    """Whether there are forms by size beside XLA's own: for float32 alone, for no symbolic batch (jax.export)."""
     return x.dtype == jnp.float32 and all(isinstance(size, int) for size in x.shape)
 
 
@@ -91,7 +91,7 @@ def _is_short(weight: jax.Array, come: int, go: int) -> bool:
     """Finds whether XLA:CPU is slow from so many channels to so many, and quick with more of zeros.
 
     To 5 to 16 channels it goes to Eigen, with more of them and over two axes to YNNPACK. With zeros for them, the
-    output takes 0.15 to 0.89 of the time over two axes, 0.18 to 0.98 over one, as a row of two (50 and 63 shapes, jax
+    output takes 0.15 to 0.89 of the time over two axes, 0.18 to 0.98 over one, as a row of two (53 and 63 shapes, jax
     0.10 and 0.12; in two threads up to 0.95), the gradient of the input as much. But 1.16 with 5x5 of 6 channels.
 
     For odd numbers to 17 to 32 channels, with jax 0.10 and 0.11, the output takes 0.1 to 0.81 with another that makes
@@ -149,8 +149,8 @@ def _is_filled(x: jax.Array, weight: jax.Array, options: Options) -> bool:
 def _back_to_few(forms: Forms, x: jax.Array, weight: jax.Array, options: Options) -> Forms:
     """Finds how few channels get their gradient: as the parts of one product, if there are not many columns.
 
-    Where at most 16 channels go out, in 0.13 to 0.97 of the time; where more do, up to four in 0.18 to 1.04, in two
-    threads up to 1.06 (150 shapes, jax 0.10 and 0.12). With 5x5 of 8 channels 0.47 to 1.9, of 3 to more 0.86 to 1.16.
+    Where at most 16 channels go out, in 0.13 to 0.97 of the time; where more do, up to four in 0.13 to 1.05, in two
+    threads up to 1.06 (96 shapes, jax 0.10 and 0.12). With 5x5 of 8 channels 0.47 to 1.9, of 3 to more 0.86 to 1.16.
     Merged into the gradient of max pooling, as by jax 0.10, the sum of 25 parts of 6 channels took 7 ms in place of 1.
     """
     *window, inside, outside = weight.shape

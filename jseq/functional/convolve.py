@@ -21,13 +21,12 @@ def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
     form = _form(x, weight, options, groups)
     if form is None:
         return convolve_dense(x, weight, options) if groups == 1 else lax_conv(x, weight, options, groups)
-    cut = _cut(form, options, groups)
     if form is _in_planes and groups == 1 and is_layered(weight, options):
         return in_terms(x, weight, _layered(options, has_layered_gradient(x, weight)))
-    return cut(x, weight)
+    return _cut(form, options, groups)(x, weight)
 
 
-@lru_cache(1024)
+@lru_cache(1024)  # one set for each, so that calls without jax.jit compile once
 def _layered(options: Options, gradient: bool) -> Terms:
     """The terms of a convolution over three axes to few channels, by layers; also the `gradient` of x, or by planes."""
     output = partial(conv_by_layers, conv=partial(convolve, groups=1))
