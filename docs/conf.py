@@ -8,9 +8,10 @@ code (```py blocks), and pages of libraries that the everyday suite lacks (`<!--
 
 import inspect
 import logging
+import multiprocessing
 import re
 import sys
-import traceback
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -98,18 +99,20 @@ def after_napoleon(app: Any, what: str, name: str, obj: Any, options: Any, lines
     lines[:] = [line.replace(":Parameters:", ":Arguments:") for line in lines]
 
 
+# A process of its own runs the code of all pages. In Sphinx's process, which also holds the notebooks' sockets, one
+# build of CI ended in a segmentation fault, which did not come again in 15 builds.
+reader = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+
 def run_the_code(app: Any, docname: str, source: list[str]) -> None:
     """Runs the python blocks of a page that is being read; an error is a warning of Sphinx, at the line of the page."""
     page, text = Path(app.env.doc2path(docname)), source[0]
     if "python" not in {kind for kind, _, _ in pages.blocks(text)} or pages.needed(text):
         return
-    try:
-        pages.run(page, text)
-    except Exception as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(page)]
-        shown = "".join(traceback.format_exception_only(error)).strip()
+    if fault := reader.submit(pages.fault, page, text).result():
+        line, shown = fault
         log = sphinx.util.logging.getLogger(__name__)
-        log.warning("the code of this page fails: %s", shown, location=(docname, lines[-1] if lines else None))
+        log.warning("the code of this page fails: %s", shown, location=(docname, line))
 
 
 GALLERY = Path(__file__).parent / "gallery"

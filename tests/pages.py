@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import tempfile
+import traceback
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,3 +90,13 @@ def run(page: Path, text: str, *, torch: bool = False) -> None:
                     own = {key: value for key, value in both.items() if names.get(key) is not value}
     finally:
         del sys.modules[name]
+
+
+def fault(page: Path, text: str) -> tuple[int | None, str] | None:
+    """Runs a page and says its error, if it has one: the line of the page, and the message."""
+    try:
+        run(page, text)
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(page)]
+        return lines[-1] if lines else None, "".join(traceback.format_exception_only(error)).strip()
+    return None

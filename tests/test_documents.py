@@ -15,7 +15,7 @@ import pytest
 
 import jseq
 from tests.everyday import slow_but_for
-from tests.pages import PAGES, blocks, needed, readers_machine, relative, run
+from tests.pages import PAGES, blocks, fault, needed, readers_machine, relative, run
 
 EVERYDAY = ("README.md", "docs/tutorial.md")
 PLAIN = [page for page in PAGES if not needed(page.read_text(encoding="utf-8"))]
@@ -43,6 +43,13 @@ def test_torch_code_sees_the_names_beside_it_and_leaves_them(tmp_path: Path) -> 
     )
     with pytest.raises(NameError, match="theirs"):
         run(page, f"{theirs}```python\ntheirs\n```\n", torch=True)
+
+
+def test_the_fault_of_a_page_is_said_with_its_line(tmp_path: Path) -> None:
+    page = tmp_path / "broken.md"
+    whole = "text\n```python\na = 1\n```\n"
+    assert fault(page, whole) is None
+    assert fault(page, f"{whole}```python\na += 1\n1 / 0\n```\n") == (7, "ZeroDivisionError: division by zero")
 
 
 def modules() -> list[types.ModuleType]:
