@@ -166,6 +166,8 @@ from jseq._layers.padding_edges import reflection_pad3d as reflection_pad3d
 from jseq._layers.padding_edges import replication_pad1d as replication_pad1d
 from jseq._layers.padding_edges import replication_pad2d as replication_pad2d
 from jseq._layers.padding_edges import replication_pad3d as replication_pad3d
+from jseq._layers.parameter import buffer as buffer
+from jseq._layers.parameter import parameter as parameter
 from jseq._layers.positions import learned_positions as learned_positions
 from jseq._layers.positions import rotary_embedding as rotary_embedding
 from jseq._layers.positions import sinusoidal_positions as sinusoidal_positions

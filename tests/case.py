@@ -74,7 +74,8 @@ class Case:
         train: whether training is deterministic, so that it is compared with torch too.
         smooth: whether finite differences make sense around a random x.
         init: whether the distribution of initial values is torch's.
-        reference: for layers that torch lacks: a numpy function `(params, x) -> y` in float64.
+        reference: for layers that torch lacks: a numpy function `(params, x) -> y` in float64, of the state where
+            there are no params.
     """
 
     layer: Layer

@@ -183,7 +183,7 @@ def test_a_converter_of_the_users_own_is_used_at_any_depth():
 class Own(nn.Module):
     def __init__(self):
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(2))
+        self.scale = torch.ones(2)
 
     def forward(self, x):
         return x * self.scale
@@ -247,7 +247,7 @@ def hooked():
         (Squeezes, r"squeeze without an axis depends .* x.squeeze\(-1\)"),
         (Pieces, r"the pieces of chunk are taken one by one: a, b = x.chunk\(2, 1\)"),
         (Uneven, r"step 'split': split\(\[1, 2\], 0\) is not converted; pieces of one size are"),
-        (Own, "step 'scale': its forward uses the parameter 'scale' itself"),
+        (Own, "step 'scale': its forward reads 'scale', which is no parameter and no persistent buffer of Own itself"),
         (Drops, "step 'dropout': it drops in evaluation too"),
         (Branches, "torch.fx cannot trace its forward: .*torch_converter"),
         (OnlyInTraining, "takes other steps in training than in evaluation"),

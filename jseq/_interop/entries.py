@@ -28,7 +28,8 @@ def entries_of(model: Layer, params: Any, state: Any) -> list[Entry]:
         CallError: a layer keeps its params in a form that torch has not.
     """
     try:
-        return walk(model, leaves_of("params", params), leaves_of("state", state))
+        found = walk(model, leaves_of("params", params), leaves_of("state", state))
+        return [entry if entry.name else entry.under("weight") for entry in found]  # one that stands alone has no name
     except LayerError as error:
         error.name(model.brief)
         raise
@@ -107,6 +108,12 @@ def the_child(layer: Layer) -> Layer:
     """The one layer inside a wrapper."""
     assert isinstance(layer.functions.children, Layer)
     return layer.functions.children
+
+
+def itself(layer: Layer, params: Any, state: Any) -> list[Entry]:
+    """`parameter` and `buffer`: an array under the name of its layer, as an attribute of a torch module is."""
+    (leaf,) = jax.tree.leaves((params, state), is_leaf=lambda node: isinstance(node, Leaf))
+    return [Entry("", "", leaf)]
 
 
 def copies(layer: Layer, params: Any, state: Any) -> list[Entry]:
@@ -198,6 +205,8 @@ def order_of(weight: Leaf, layer: Layer) -> tuple[int, ...]:
 
 
 OTHERS: Mapping[str, Walk] = {
+    "jseq.parameter": itself,
+    "jseq.buffer": itself,
     "jseq.repeat": copies,
     "jseq.ensemble": copies,
     "jseq.lora": adapted,

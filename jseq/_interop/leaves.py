@@ -65,4 +65,4 @@ class Entry:
 
     def under(self, name: str) -> "Entry":
         """The entry as the child of this name has it."""
-        return Entry(f"{name}.{self.name}", self.legacy and f"{name}.{self.legacy}", self.leaf)
+        return Entry(f"{name}.{self.name}" if self.name else name, self.legacy and f"{name}.{self.legacy}", self.leaf)

@@ -64,6 +64,7 @@ clone Identity memory_format
 ROWS = (row.split() for row in TABLE.split("\n") if row)
 MODULES = {name: (module, list(names)) for name, module, *names in ROWS}
 DEFAULTS: dict[str, dict[str, Any]] = {"flatten": {"start_dim": 0}}  # where the function's are not the module's
+SIZED = {"interpolate": "size"} | {f"{kind}_pool{n}d": "kernel_size" for kind in ("max", "avg") for n in (1, 2, 3)}
 IGNORED = {"inplace", "_stacklevel", "memory_format", "training"}
 PADS = {"constant": "ConstantPad", "reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}
 
@@ -88,6 +89,8 @@ def as_module(node: Any, layout: int | None) -> Any:
     if given.get("antialias") is False:  # fx records that interpolate was not told to
         del given["antialias"]
     sizes = [key for key, value in given.items() if "Node" in type_names(value)]
+    if sizes and sizes[0] == SIZED.get(name):
+        return None
     if sizes:
         raise ConversionError(f"{sizes[0]}={given[sizes[0]]} of {name} is read off an array. Give it as numbers.")
     if given.pop("dtype", None) is not None:

@@ -12,8 +12,10 @@ from typing import Any
 from jseq._interop.extras import need
 from jseq._interop.torch_arithmetic import ARITHMETIC
 from jseq._interop.torch_functions import MODULES, function_name
+from jseq._interop.torch_products import PRODUCTS
+from jseq._interop.torch_reductions import REDUCTIONS
 from jseq._interop.torch_registry import CUSTOM, class_of, converter_of, is_chain
-from jseq._interop.torch_special import is_shape
+from jseq._interop.torch_sizes import is_shape
 from jseq._interop.torch_steps import PARTS
 from jseq.errors import ConversionError
 
@@ -21,9 +23,10 @@ OPERATORS = ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "i
 GRADIENTS = ("requires_grad_", "detach_")  # in place, but for the numbers
 DROPS = {name for name, (_, names) in MODULES.items() if "training" in names}  # in evaluation they return their input
 VIEWS = DROPS | {"flatten", "unflatten", "contiguous", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"}
-NEW = (
-    MODULES.keys() | ARITHMETIC.keys() | {"pad", "cat", "concat", "concatenate", "mean"}
-) - VIEWS  # memory of its own
+NEW = (  # memory of its own
+    MODULES.keys() | ARITHMETIC.keys() | REDUCTIONS.keys() | PRODUCTS.keys()
+    | {"pad", "cat", "concat", "concatenate", "repeat", "arange"}
+) - VIEWS - {"einsum"}  # fmt: skip
 VIEW_MODULES = {MODULES[name][0] for name in VIEWS} | {"Identity", "FeatureAlphaDropout"}
 FUNCTIONS = {module: name for name, (module, names) in MODULES.items() if "inplace" in names and name not in DROPS}
 Memory = frozenset[tuple[Any, ...]]  # each entry is an array, and which piece of it, and of that

@@ -9,6 +9,7 @@ from typing import Any
 from jseq._interop.extras import need
 from jseq._interop.torch_functions import MODULES, function_name
 from jseq._interop.torch_inplace import Effect, Rewriting, proxies
+from jseq._interop.torch_leavings import asserted, without_zero_states
 from jseq.errors import ConversionError
 
 # Names of numpy's that functions of torch take for their own.
@@ -62,6 +63,7 @@ def find_nodes(module: Any) -> list[Any]:
             if node.op in ("call_function", "call_method"):
                 node.kwargs = {NUMPYS.get(name, name): value for name, value in node.kwargs.items()}
         Rewriting(module, graph, effects).run()
+        without_zero_states(module, graph)
     train, evaluation = (live(list(graph.nodes)) for graph in graphs)
     if described(train) != described(evaluation):
         raise ConversionError("its forward takes other steps in training than in evaluation, which layers cannot.")
@@ -101,7 +103,12 @@ def tracer_of(module: Any) -> type[Any]:
         return lambda root: module.forward(*args, **kwargs), [self.root]
 
     proxy = proxies()
-    own = {"is_leaf_module": lambda self, child, name: True, "proxy": lambda self, node: proxy(node, self)}  # pyright: ignore
+    own = {
+        "is_leaf_module": lambda self, child, name: True,  # pyright: ignore
+        "proxy": lambda self, node: proxy(node, self),  # pyright: ignore
+        "proxy_buffer_attributes": True,
+        "to_bool": asserted,
+    }
     return type("Tracer", (fx.Tracer,), {**own, "create_args_for_root": create_args_for_root})
 
 

@@ -10,8 +10,9 @@ from jseq._interop.layouts import Axes, to_first, to_last
 from jseq._interop.torch_calls import arrays_of, gives_tuple
 from jseq._interop.torch_functions import as_module
 from jseq._interop.torch_registry import class_of, converter_of
+from jseq._layers.array_functions import Returned
 from jseq._layers.linear import identity
-from jseq.core import Layer
+from jseq.core import Layer, lift
 from jseq.errors import ConversionError
 
 PARTS = {"RNN": "rnn", "GRU": "rnn", "LSTM": "lstm", "LSTMCell": "pair", "MultiheadAttention": "attention"}
@@ -22,13 +23,16 @@ class Value:
     """A value of the graph: its name, and what is known of its axes.
 
     `parts` says what a tuple holds: "rnn" (y, h), "lstm" (y, (h, c)), "pair" arrays side by side, "attention" the array
-    that torch returns beside its weights, "pieces" an array whose `axis` counts its pieces; "" is an array.
+    that torch returns beside its weights, "pieces" an array whose `axis` counts its pieces, "extremes" the one that
+    torch returns beside its indices; "" is an array. `fixed` says that the numbers do not depend on the input: a
+    parameter of the module's own, and what is made of it.
     """
 
     name: str
     axes: Axes
     parts: str = ""
     axis: int = 0
+    fixed: bool = False
 
     @property
     def layout(self) -> int:
@@ -37,6 +41,10 @@ class Value:
     @property
     def rank(self) -> int | None:
         return self.axes.rank
+
+    def as_fixed(self, fixed: bool) -> "Value":
+        """The value, which depends on the input or not."""
+        return replace(self, fixed=fixed)
 
 
 class Steps:
@@ -82,7 +90,7 @@ class Steps:
         self.layers[address] = layer
         value = self.free(name, self.steps.keys() | {INPUT})
         self.steps[value] = (address, *(v.name for v in inputs))
-        return Value(value, axes)
+        return Value(value, axes, fixed=all(v.fixed for v in inputs))
 
     def free(self, name: str, taken: Any) -> str:
         """A name that is not taken."""
@@ -103,9 +111,11 @@ class Steps:
         return replace(self.apply(f"{node.name}_given", identity(), values, values[0].axes), parts="pair")
 
     def alike(self, values: list[Value]) -> list[Value]:
-        """Values in one layout: their own, or torch's if they differ."""
-        same = len({value.layout for value in values}) == 1
-        return values if same else [self.in_layout(value, 0) for value in values]
+        """Values in one layout: their own, that of an image for the fixed ones beside it, or torch's if they differ."""
+        layouts = {value.layout for value in values if not value.fixed} or {value.layout for value in values}
+        want = layouts.pop() if len(layouts) == 1 else 0
+        fits = all(value.layout == want or value.axes.number == want + 2 for value in values)
+        return [self.in_layout(value, want if fits else 0) for value in values]
 
     def call_module(self, node: Any, child: Any, path: str | None) -> Value:
         """A step that calls a module: one of the model's, or one that stands for a function."""
@@ -125,8 +135,10 @@ class Steps:
     def finish(self, node: Any) -> None:
         """The output: the last step, or one more that gathers it."""
         if isinstance(node.args[0], tuple | list):
-            values = self.alike([self.of(part) for part in node.args[0]])
-            self.result = self.apply("output", identity(), values, Axes(values[0].layout))
+            parts = node.args[0]
+            values = self.alike([self.of(part) for part in parts if part is not None])
+            gathered = identity() if None not in parts else lift(Returned(tuple(part is not None for part in parts)))
+            self.result = self.apply("output", gathered, values, Axes(values[0].layout))
             return
         value = self.of(node.args[0])
         last = next(reversed(self.steps), None)

@@ -9,11 +9,13 @@ from jseq._combinators.sequential import sequential
 from jseq._interop.layouts import Axes
 from jseq._interop.torch_functions import as_module
 from jseq._interop.torch_nodes import nodes_of
-from jseq._interop.torch_special import is_shape, special
+from jseq._interop.torch_products import own_array
+from jseq._interop.torch_sizes import is_shape
+from jseq._interop.torch_special import special
 from jseq._interop.torch_steps import Steps, built_module
 from jseq._layers.linear import identity
 from jseq.core import Layer
-from jseq.errors import ConversionError, LayerError
+from jseq.errors import LayerError
 
 Convert = Callable[..., tuple[Layer, Axes]]
 CALLS = ("call_function", "call_method")
@@ -61,8 +63,7 @@ def add(steps: Steps, node: Any) -> None:
     elif node.op == "call_module":
         steps.values[node] = steps.call_module(node, steps.module.get_submodule(node.target), node.target)
     elif node.op == "get_attr":
-        raise ConversionError(f"its forward uses the parameter {node.target!r} itself. Move that into an nn.Module and "
-                              "register it: @jseq.torch_converter(MyModule).")  # fmt: skip
+        steps.values[node] = own_array(steps, node.target)
     elif node.op in CALLS and not is_shape(node):
         built = built_module(steps, node)
         steps.values[node] = special(node).add(steps, node) if built is None else steps.call_module(node, built, None)
@@ -89,7 +90,10 @@ def of_child(steps: Steps, child: Any, path: str) -> Layer | None:
     if path in steps.layers:
         return steps.layers[path]
     if not any(name.startswith(f"{path}.") for name in steps.layers):
-        return steps.convert(child, Axes(given=True), path)[0] if child.state_dict() else None
+        if not child.state_dict():
+            return None
+        if type(child).__name__ not in ("ModuleList", "ModuleDict"):
+            return steps.convert(child, Axes(given=True), path)[0]
     inside = {name: of_child(steps, one, f"{path}.{name}") or identity() for name, one in child._modules.items()}
     positional = list(inside) == [str(i) for i in range(len(inside))]
     return parallel(*inside.values()) if positional else parallel(inside)

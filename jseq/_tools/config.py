@@ -1,9 +1,11 @@
 """Specs as JSON: `to_config` and `from_config`."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jseq._core import values
+from jseq._layers import array_functions
 from jseq.core import CONSTRUCTORS, Layer, rebuild
 from jseq.errors import CallError, near_misses
 
@@ -53,6 +55,9 @@ def encode(value: Any, where: str) -> Any:
         return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if type(value).__module__ == array_functions.__name__:
+        fields = [encode(getattr(value, field.name), f"{where}.{field.name}") for field in dataclasses.fields(value)]
+        return {"array_function": type(value).__name__, "values": fields}
     home = values.function_home(value) if callable(value) else None
     if home is None:
         name = values.function_name(value) if callable(value) else repr(value)
@@ -116,7 +121,19 @@ def decode(value: Any) -> Any:
         return {name: decode(item) for name, item in value["mapping"].items()}
     if "float" in value:
         return float(value["float"])  # pyright: ignore
+    if "array_function" in value:
+        return array_function(value)
     return public_function(str(value.get("function")))  # pyright: ignore
+
+
+def array_function(config: Mapping[str, Any]) -> Any:
+    """Reads a function of arrays, of those that `from_torch` makes."""
+    name, fields = config["array_function"], decode(config.get("values"))
+    kind: Any = vars(array_functions).get(name) if isinstance(name, str) else None
+    own = isinstance(kind, type) and kind.__module__ == array_functions.__name__
+    if not own or not isinstance(fields, tuple) or len(fields) != len(dataclasses.fields(kind)):  # pyright: ignore
+        raise CallError(f"the config names {name!r:.60}, which is no function of arrays with such values.")
+    return kind(*fields)
 
 
 def public_function(home: str) -> Any:

@@ -1,7 +1,7 @@
-"""Cases of jseq/_layers/linear.py and arithmetic.py."""
+"""Cases of jseq/_layers/linear.py, arithmetic.py and parameter.py."""
 
 import jseq
-from tests.case import Case, floats
+from tests.case import Case, floats, ints
 
 PAIR = (floats(4, 3), floats(4, 5))
 
@@ -47,6 +47,14 @@ CASES = [
             Case(jseq.scale(5), floats(5), reference=lambda params, x: x * params["weight"], batched=False),
         ),
     ),
+    Case(
+        jseq.parameter((1, 5)),
+        floats(4, 5),
+        reference=lambda params, x: params["weight"],
+        batched=False,
+        variants=(Case(jseq.parameter(()), ints(7, 4), reference=lambda params, x: params["weight"], batched=False),),
+    ),
+    Case(jseq.buffer((1, 5)), floats(4, 5), reference=lambda state, x: state["value"], batched=False),
     Case(
         jseq.bias(5),
         floats(4, 5),

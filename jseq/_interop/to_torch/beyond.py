@@ -38,6 +38,23 @@ def along_channels(call: Call) -> Any:
     return module
 
 
+class OwnArray(Own):
+    """An array of its own, whatever x holds; within a graph it is the graph's."""
+
+    def forward(self: Any, x: Any) -> Any:
+        return self.weight
+
+
+@by_name("parameter buffer", gives=0)
+def own_array(call: Call) -> Any:
+    module, array = made(OwnArray), parameter(*call.options["shape"])
+    if call.layer.name == "parameter":
+        module.register_parameter("weight", array)
+    else:
+        module.register_buffer("weight", array.data)
+    return module
+
+
 class Arithmetic(Own):
     """Combines every element with one number."""
 

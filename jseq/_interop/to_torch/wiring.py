@@ -10,9 +10,12 @@ from jseq._interop.layouts import to_last
 from jseq._interop.to_torch.classes import Own, made, plain, submodule
 from jseq._interop.to_torch.layouts import Layout, Move, collapsed, one
 from jseq._interop.to_torch.registry import Call, Parts, convert, wanted
+from jseq._layers.parameter import buffer, parameter
 from jseq._layers.shape import permute
 from jseq.core import Layer
 from jseq.errors import ConversionError
+
+OWN_ARRAYS = (parameter, buffer)
 
 
 class Graph(Own):
@@ -23,9 +26,14 @@ class Graph(Own):
         values = {dataflow.INPUT: last}
         for value, (path, names, move) in self.steps.items():
             last = move(dataflow.gathered(values, names))
-            last = last if path is None else submodule(self, path)(last)
+            last = last if path is None else self.at(path, last)
             values[value] = last
         return last
+
+    def at(self: Any, path: str, x: Any) -> Any:
+        """What a layer gives: a module, or an array of the graph's own."""
+        own = self._parameters.get(path, self._buffers.get(path))
+        return submodule(self, path)(x) if own is None else own
 
     def extra_repr(self: Any) -> str:
         return "\n".join(
@@ -99,6 +107,12 @@ def built_graph(call: Call) -> Any:
     for value, (path, *names) in call.options["steps"].items():
         wiring.step(value, path, names)
     module = made(Graph, tree(wiring, call, ""))
+    for child in Children(call.layer.children):
+        if child.layer.constructor in OWN_ARRAYS:  # an attribute in torch, not a module
+            own = module._modules.pop(child.name)
+            for held, arrays in ((module._parameters, own._parameters), (module._buffers, own._buffers)):
+                for array in arrays.values():
+                    held[child.name] = array
     module.steps = wiring.steps
     return module, wiring.layouts[next(reversed(wiring.steps))]
 

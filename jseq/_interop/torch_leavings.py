@@ -1,0 +1,48 @@
+"""What a trace of torch.fx can do without: assertions about shapes, and states of zeros."""
+
+import inspect
+from typing import Any
+
+from jseq._interop.extras import need
+from jseq._interop.torch_functions import function_name
+from jseq._interop.torch_registry import class_of
+from jseq.errors import ConversionError
+
+RECURRENT = ("RNN", "GRU", "LSTM")
+MOVES = ("to", "cuda", "cpu", "requires_grad_")  # what code does to zeros before they are states
+
+
+def asserted(tracer: Any, value: Any) -> bool:
+    """The truth of a traced value, which is none, but for `assert T <= n`: layers check their shapes themselves."""
+    frame = inspect.currentframe()
+    asks = frame and frame.f_back and frame.f_back.f_back  # of the code that asks Proxy.__bool__, which asks this
+    line = inspect.getframeinfo(asks).code_context if asks else None
+    if line and line[0].strip().startswith("assert "):
+        return True
+    raise ConversionError(f"the truth of {value.node.name} is asked for, and it is known only when numbers come.")
+
+
+def without_zero_states(module: Any, graph: Any) -> None:
+    """Leaves out states of zeros, with which recurrence begins by itself."""
+    for node in graph.nodes:
+        if node.op != "call_module" or class_of(module.get_submodule(node.target)).__name__ not in RECURRENT:
+            continue
+        states = node.args[1] if len(node.args) == 2 else node.kwargs.get("hx")
+        if states is not None and all(map(is_zeros, states if isinstance(states, tuple | list) else (states,))):
+            node.args = node.args[:1]
+            node.kwargs = {name: value for name, value in node.kwargs.items() if name != "hx"}
+
+
+def is_zeros(node: Any) -> bool:
+    """Whether a node is made of zeros."""
+    if not (hasattr(node, "op") and node.op.startswith("call_")):
+        return False
+    name = function_name(node)
+    return name in ("zeros", "zeros_like", "new_zeros") or (name in MOVES and is_zeros(node.args[0]))
+
+
+def is_device(value: Any) -> bool:
+    """Whether an argument of `x.to(...)` is a device, and leaves the numbers as they are."""
+    if hasattr(value, "op"):
+        return function_name(value) == "getattr" and value.args[1] == "device"
+    return isinstance(value, str | need("torch", "torch").device)
