@@ -5,7 +5,7 @@ from typing import Any
 from jseq._interop.torch_functions import function_name
 from jseq._interop.torch_layers import moved_axis
 from jseq._interop.torch_steps import Steps, Value
-from jseq._layers.array_functions import OPERATIONS, Size
+from jseq._layers.array_sizes import OPERATIONS, Size
 from jseq.errors import ConversionError
 
 UNSHAPED = ("shape", "device", "dtype")  # attributes that are no array
