@@ -1,10 +1,12 @@
 """from_torch of functions of arrays: products, attention, sizes and entries, reductions."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jseq
-from jseq.errors import ShapeError
+from jseq.errors import DtypeError, ShapeError
 
 torch = pytest.importorskip("torch")
 
@@ -85,6 +87,10 @@ def texts(s, x):
     return F.max_pool1d(y, y.shape[2]).squeeze(2) + y.max(dim=2).values + torch.max(y, 2)[0]
 
 
+def but_the_last(s, x):
+    return s.f(x).view(x.shape[:-1] + (2, 2))  # noqa: RUF005
+
+
 SHAPES = {
     "excited channels": (own(excited, c=conv(), f=nn.Linear(4, 4)), image()),
     "new axes": (own(lambda s, x: x * s.f(x.mean((2, 3)))[:, :, None, None], f=nn.Linear(4, 4)), image()),
@@ -94,6 +100,13 @@ SHAPES = {
     "texts": (own(texts, e=nn.Embedding(11, 8), c=nn.Conv1d(8, 4, 3)), ids(2, 7)),
     "a view like another": (own(lambda s, x: s.f(x.flatten(1)).view_as(x) + s.f(x.flatten(1)).view(x.size()),
                                 f=nn.Linear(144, 144)), image()),
+    "all sizes but the last": (own(but_the_last, f=nn.Linear(8, 4)), SEQUENCE),
+    "all sizes but the first": (own(lambda s, x: x.sum(0).view(x.shape[1:]) * s.f(x)[0].view(x.size()[1:]),
+                                    f=nn.Linear(8, 8)), SEQUENCE),
+    "a size by its name": (own(lambda s, x: s.f(x).view(x.size(dim=0), x.size(dim=1), -1)[:, 0], f=nn.Linear(8, 4)),
+                           SEQUENCE),
+    "padding by sizes": (own(lambda s, x: F.pad(s.c(x), [0, x.size(3) - s.c(x).size(3), x.shape[2] // 2, 1], value=2.0),
+                             c=nn.Conv2d(4, 2, 3)), image()),
     "the size of the input": (own(lambda s, x: F.interpolate(s.c(x), size=x.shape[2:], mode="bilinear"),
                                   c=nn.Conv2d(4, 2, 3, 2)), image()),
     "one size of the input": (own(lambda s, x: F.interpolate(s.c(x), size=(x.size(2), 4)), c=nn.Conv2d(4, 2, 3, 2)),
@@ -117,6 +130,8 @@ REDUCED = {
     "the greatest of all": lambda s, x: s.f(x) / x.max(),
     "logsumexp": lambda s, x: torch.logsumexp(s.f(x), dim=-1),
     "unit length": lambda s, x: F.normalize(s.f(x), dim=-1) + F.normalize(x),
+    "the greater of two": lambda s, x: torch.max(s.f(x), x) + torch.minimum(x, s.f(x)) + torch.max(x, other=s.f(x)),
+    "products and signs": lambda s, x: s.f(x).prod(1) * x.sign()[:, 0],
     "bounds": lambda s, x: s.f(x).clamp(min=0.0) + torch.clamp(x, -0.5, 0.5),
 }
 
@@ -151,9 +166,11 @@ WRONG = {
     "bounds of arrays": (lambda s, x: torch.clamp(x, max=x * 2), "clamp is converted between numbers"),
     "another dtype": (lambda s, x: x.to(torch.float16), r"to\(torch.float16,\) is not converted; to a device"),
     "an attribute": (lambda s, x: x.T, "the attribute 'T' of an array is not converted"),
-    "some sizes": (lambda s, x: s.f(x).view(x.shape[1:]), "number of axes is not known. Give them one by one"),
     "windows with a stride": (lambda s, x: F.max_pool1d(x, x.shape[2], 1), r"windows of .* with \['stride'\]"),
     "two arrays compared": (lambda s, x: x == s.f(x), "eq of an array and f is not converted; of an"),
+    "both of an extreme": (lambda s, x: x.max(1), "of max_1 the values alone are converted"),
+    "half a size": (lambda s, x: torch.arange(x.size(1) * 0.5, 4), "as whole numbers"),
+    "another factor": (lambda s, x: torch.add(x, x.shape[1], alpha=2), "only arrays and numbers are combined"),
     "steps of numbers": (lambda s, x: torch.arange(0, x.size(1), 2) + x, "is converted from start to end alone"),
 }  # fmt: skip
 
@@ -171,3 +188,62 @@ def test_sizes_that_do_not_fit_are_errors_when_they_come():
     model, params, _ = jseq.from_torch(written(lambda s, x: F.max_pool1d(s.c(x), x.shape[2]), c=nn.Conv1d(4, 4, 2)))
     with pytest.raises(ShapeError, match=r"expected windows as large as the image, got \(5,\)"):
         model.apply(params, jnp.ones((2, 4, 5)))
+
+
+NUMBERS = (0, 1, 1.5, -1, 0.5, 300, -(2**40), 1e20, float("inf"), float("nan"))
+
+
+@pytest.mark.parametrize("operation", ["eq", "ne", "lt", "le", "gt", "ge"])
+def test_comparisons_are_torchs_for_whole_numbers_and_truth_values(operation):
+    x = torch.tensor([0, 1, 2, -1, 300])
+    for value in NUMBERS:
+        module = written(lambda s, x, value=value: getattr(torch, operation)(x, value))
+        model, params, _ = jseq.from_torch(module)
+        for one in (x, x.to(torch.uint8), x > 0, x.double() / 2):
+            if one.dtype == torch.uint8 and not 0 <= value <= 255:  # torch wraps the number round
+                continue
+            ours = model.apply(params, jnp.asarray(one.numpy()))
+            assert ours.tolist() == module(one).tolist(), (operation, value, one.dtype)
+
+
+def test_whole_numbers_become_floats_as_torchs():
+    module = written(lambda s, x: (x != 2).float() * 0.5)
+    model, params, _ = jseq.from_torch(module)
+    x = torch.tensor([[1, 2], [3, 2]])
+    assert model.apply(params, jnp.asarray(x.numpy())).tolist() == module(x).tolist()
+    model, params, _ = jseq.from_torch(written(lambda s, x: x.float()))
+    with pytest.raises(DtypeError, match=r"float\(\) is for whole numbers, truth values and float32"):
+        model.apply(params, jnp.ones(2, jnp.float16))
+
+
+def test_a_mask_of_more_axes_gives_its_own():
+    mask = torch.rand(4, 2, 3) > 0.5
+    agrees(own(lambda s, x: x.view(2, 3).masked_fill(s.m, -1.0).transpose(0, 1), (), {"m": mask}), torch.randn(6))
+
+
+def test_an_image_is_resized_to_another():
+    module = written(lambda s, x, y: F.interpolate(s.c(x), size=y.shape[2:]) + y, c=conv())
+    agrees(module, image(), image(2, 4, 9, 7))
+
+
+def test_an_image_of_unknown_axes_is_resized_as_torchs():
+    agrees(written(lambda s, x: F.interpolate(x.view(2, 3, 5, 6), x.size(1) * 2)), torch.randn(2, 3, 5, 6))
+    refused(written(lambda s, x: F.interpolate(x, x.size(2) * 2)), "interpolate to .* is not converted")
+
+
+def test_unit_length_is_right_in_half_precision_and_at_zero():
+    model, params, _ = jseq.from_torch(written(lambda s, x: F.normalize(x, dim=-1)))
+    x = jnp.array([[300.0, 300.0], [1e-4, 0.0], [0.0, 0.0]], jnp.float16)
+    np.testing.assert_allclose(model.apply(params, x), [[0.7071] * 2, [1, 0], [0, 0]], rtol=1e-3)
+    gradient = jax.grad(lambda x: model.apply(params, x)[:, 0].sum())(jnp.zeros((1, 2)))
+    theirs = torch.zeros(1, 2, requires_grad=True)
+    F.normalize(theirs, dim=-1)[:, 0].sum().backward()
+    np.testing.assert_allclose(gradient, theirs.grad, rtol=1e-6)
+
+
+def test_arrays_without_axes_get_some():
+    agrees(written(lambda s, x: s.f(x).sum().view(1, 1) + x.max().unsqueeze(0), f=nn.Linear(8, 8)), SEQUENCE)
+
+
+def test_attention_of_one_head_and_no_batch():
+    agrees(written(lambda s, x: F.scaled_dot_product_attention(s.f(x), x, x), f=nn.Linear(8, 8)), SEQUENCE[0])

@@ -1,5 +1,7 @@
 """from_torch of models as people write them: arrays of their own, a language model, states."""
 
+import linecache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -188,6 +190,77 @@ def test_sizes_may_be_left_open():
     np.testing.assert_allclose(exported.call(tokens), call(tokens), rtol=1e-6)
 
 
+class Pair(nn.Module):
+    def forward(self, x):
+        return x * 2, None
+
+
+def test_none_beside_arrays_is_of_whole_models_alone():
+    model, params, _ = jseq.from_torch(Pair())
+    y, none = model.apply(params, jnp.ones(2))
+    assert none is None and y.tolist() == [2, 2]
+    refused(written(lambda s, x: s.t(x)[0], t=Pair()), "it gives None beside its arrays, which only a whole model may")
+    model, params, _ = jseq.from_torch(written(lambda s, x: (x,)))
+    (alone,) = model.apply(params, jnp.ones(2))
+    assert alone.shape == (2,)
+
+
+def asserts(s, x, y=None):
+    assert x.shape[0] > 0 and (x.shape[1] <= 8), "a long one"
+    return s.f(x)
+
+
+def test_assertions_are_left_out_and_no_choice_is():
+    agrees(written(asserts, f=nn.Linear(4, 4)), torch.randn(2, 4))
+    code = "def one(s, x):\n    assert x.shape[1] == 3; y = x * 2 if x.shape[1] == 4 else x * 5\n    return y\n"
+    code += "def two(s, x):\n    assert (y := (x * 3 if x.shape[1] == 4 else x)) is not None\n    return y\n"
+    code += "def three(s, x):\n    assert not x.shape[1] == 3\n    return x\n"
+    file = "/jseq/assertions"
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+    names = {}
+    exec(compile(code, file, "exec"), names)
+    for name in ("one", "two", "three"):
+        refused(written(names[name]), "the truth of eq")
+
+
+def test_modules_named_as_functions_are_modules():
+    agrees(written(lambda s, x: x + s.size(x) * s.size(x), size=nn.Linear(4, 4)), torch.randn(2, 4))
+    module = written(lambda s, x: s.l(x, s.zeros(x))[0], l=nn.GRU(3, 3), zeros=nn.Linear(3, 3))
+    refused(module, "argument hx=zeros of l is not converted")
+
+
+def test_arrays_named_as_steps_and_unread_ones():
+    arrays = {"mean": (1, 8), "std": (8,), "spare": (2, 0)}
+    module = own(lambda s, x: (x.mean(1, keepdim=True) + x - s.mean) / s.std, arrays, {"never": torch.ones(2)})
+    agrees(module, SEQUENCE)
+    entries = jseq.torch_state_dict(*jseq.from_torch(module))
+    assert entries.keys() == module.state_dict().keys()
+
+
+def test_one_array_under_two_names_is_tied():
+    module = written(lambda s, x: (s.e(x) + s.a) @ s.w.t(), e=nn.Embedding(11, 8))
+    module.w = module.e.weight
+    module.a = nn.Parameter(torch.randn(8))
+    model = agrees(module, ids(2, 5))
+    assert len(jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0)))) == 2
+
+
+def test_an_array_of_its_own_is_not_changed_in_place():
+    def counts(s, x):
+        s.b.add_(1)
+        return x * s.b
+
+    refused(own(counts, (), {"b": torch.ones(())}), "changes 'b', an array of the module's own, in place")
+
+
+def test_whole_numbers_of_64_bits():
+    module = own(lambda s, x: x + s.n, (), {"n": torch.tensor([2**40, 1])})
+    with jax.enable_x64(False):
+        refused(module, "the buffer 'n' has numbers of more than 32 bits. Switch 64 on before")
+    with jax.enable_x64(True):
+        assert jseq.from_torch(module)[2]["n"]["value"].tolist() == [2**40, 1]
+
+
 def zeros_first(s, x):
     start = torch.zeros(1, x.size(0), 6).to(x.device)
     y, _ = s.l(x, (start, torch.zeros(1, x.size(0), 6, device=x.device)))
@@ -210,3 +283,6 @@ def test_a_damaged_config_is_refused():
         function.update(array_function=name, values=values)
         with pytest.raises(jseq.errors.CallError, match="no function of arrays with such values"):
             jseq.from_config(config)
+    function.update(array_function="Reduced", values=["load", [1], False])
+    with pytest.raises(jseq.errors.OptionError, match=r"expected operation to be one of mean, sum, .*, got 'load'"):
+        jseq.from_config(config)

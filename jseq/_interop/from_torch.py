@@ -147,9 +147,10 @@ def tied(model: Layer, module: Any) -> Layer:
     places = by_path(load_torch_state_dict(model, probe)[0])
     for source, *targets in shared:
         for target in targets:
-            for name in (source, target):
+            ends = [name if name in places else f"{name}.weight" for name in (source, target)]  # a `parameter` has one
+            for name in ends:
                 if name not in places:
                     raise ConversionError(f"{name!r} is shared, and computed by a norm; tied norms are not supported.")
-            a, b = places[source], places[target]
-            model = tie(model, source, target, transpose=a.shape != b.shape or bool((a != b).any()))
+            a, b = (places[name] for name in ends)
+            model = tie(model, *ends, transpose=a.shape != b.shape or bool((a != b).any()))
     return model

@@ -11,7 +11,8 @@ from jseq._interop.torch_functions import function_name
 from jseq._interop.torch_sizes import Sizes, is_shape
 from jseq._interop.torch_steps import Steps, Value, first_of
 from jseq._layers.arithmetic import arithmetic
-from jseq._layers.array_functions import Aligned, Clamped, Scaled
+from jseq._layers.array_functions import Clamped, Paired, Scaled
+from jseq._layers.array_shapes import Aligned
 from jseq._layers.shape import unflatten
 from jseq.core import Layer, lift
 from jseq.errors import ConversionError
@@ -26,10 +27,8 @@ OF_ARRAYS: dict[str, tuple[Layer, Any]] = {
     "multiply": (multiply(broadcast=True), None),
     "divide": (multiply(broadcast=True), jnp.reciprocal),
 }
-OF_ELEMENTS = {"neg": jnp.negative, "negative": jnp.negative} | {
-    name: getattr(jnp, name) for name in ("abs", "cos", "exp", "expm1", "log", "log1p", "reciprocal", "sin", "sqrt",
-                                          "square")
-}  # fmt: skip
+ELEMENTS = "abs cos exp expm1 log log1p reciprocal sign sin sqrt square"
+OF_ELEMENTS = {"neg": jnp.negative, "negative": jnp.negative} | {name: getattr(jnp, name) for name in ELEMENTS.split()}
 
 
 def combined(steps: Steps, node: Any) -> Value:
@@ -40,13 +39,15 @@ def combined(steps: Steps, node: Any) -> Value:
     operands = [*node.args, *(node.kwargs[key] for key in ("input", "other", "exponent") if key in node.kwargs)]
     others = {key for key, value in node.kwargs.items() if key not in ("input", "other", "exponent") and value != 1}
     known = [steps.knows(value) for value in operands]
-    if len(operands) == 2 and any(known) and any(is_shape(value) for value in operands):
+    if len(operands) == 2 and not others and any(known) and any(is_shape(value) for value in operands):
         return by_size(steps, node.name, operation, operands, known[1])
     numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in operands]
     if len(operands) != 2 or others or not any(known):
         raise ConversionError(f"only arrays and numbers are combined, got {(*node.args, *sorted(others))}.")
     if all(known) and operation in OF_ARRAYS:
         return of_arrays(steps, node.name, operation, operands)
+    if all(known):
+        return paired(steps, node.name, operation, operands)
     if not any(numbers):
         raise ConversionError(f"only arrays and numbers are combined, got {tuple(operands)}. Anything else is a layer: "
                               "@jseq.torch_converter on a module that applies it.")  # fmt: skip
@@ -79,6 +80,23 @@ def of_arrays(steps: Steps, name: str, operation: str, operands: list[Any]) -> V
     return steps.apply(name, layer, [a, b], axes)
 
 
+def paired(steps: Steps, name: str, operation: str, operands: list[Any]) -> Value:
+    """Two arrays that no layer combines, in torch's order of axes."""
+    values = arrays_in(steps, operands)
+    return steps.apply(name, lift(Paired(operation)), values, more_axes(values))
+
+
+def arrays_in(steps: Steps, arrays: Any) -> list[Value]:
+    """The arrays of a step, in torch's order of axes."""
+    return [steps.in_layout(steps.of(array), 0) for array in arrays]
+
+
+def more_axes(values: list[Value]) -> Axes:
+    """The axes of arrays that are repeated to one shape."""
+    ranks = [value.rank for value in values if value.rank is not None]
+    return Axes(0, max(ranks) if len(ranks) == len(values) else None)
+
+
 def with_axes(steps: Steps, name: str, values: list[Value]) -> list[Value]:
     """Two arrays; axes of size 1 stand in front of the one that has fewer, as torch takes them."""
     few, many = sorted(value.axes.number or 0 for value in values)
@@ -99,6 +117,13 @@ def elementwise(steps: Steps, node: Any) -> Value:
     return steps.apply(node.name, lift(function), [value], value.axes)
 
 
+def extreme_of_two(steps: Steps, node: Any) -> Value:
+    """torch.maximum and minimum, and torch.max and min of two arrays."""
+    operands = [*node.args, *node.kwargs.values()]
+    operation = {"max": "maximum", "min": "minimum"}.get(function_name(node), function_name(node))
+    return paired(steps, node.name, operation, operands)
+
+
 def clamped(steps: Steps, node: Any) -> Value:
     """torch.clamp between numbers."""
     given = dict(zip(("min", "max"), node.args[1:], strict=False)) | dict(node.kwargs)
@@ -111,5 +136,6 @@ def clamped(steps: Steps, node: Any) -> Value:
 ARITHMETIC: dict[str, Step] = {
     **dict.fromkeys((*NAMES, *(f"i{name}" for name in NAMES), *(f"{name}_" for name in NAMES)), combined),
     **dict.fromkeys(OF_ELEMENTS, elementwise),
+    **dict.fromkeys(("maximum", "minimum"), extreme_of_two),
     **dict.fromkeys(("clamp", "clip", "clamp_", "clip_"), clamped),
 }

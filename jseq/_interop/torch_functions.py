@@ -74,11 +74,16 @@ def function_name(node: Any) -> str:
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
 
 
+def is_call(value: Any) -> bool:
+    """Whether this is a step that calls a function or a method, and no module."""
+    return hasattr(value, "op") and value.op in ("call_function", "call_method")
+
+
 def as_module(node: Any, layout: int | None) -> Any:
     """The module that a call of a function is; None if it is none."""
     nn, name = need("torch.nn", "torch"), function_name(node)
     if name == "pad":
-        return as_padding(nn, node, layout)
+        return as_padding(nn, node, layout) if "Node" not in type_names(padding_of(node)["pad"]) else None
     if name not in MODULES:
         return None
     module, names = MODULES[name]
@@ -119,10 +124,14 @@ def mode_is_followed(node: Any, given: dict[str, Any]) -> bool:
     return bool(training)
 
 
+def padding_of(node: Any) -> dict[str, Any]:
+    """The arguments of `torch.nn.functional.pad`."""
+    return dict(zip(("pad", "mode", "value"), node.args[1:], strict=False)) | dict(node.kwargs)
+
+
 def as_padding(nn: Any, node: Any, layout: int | None) -> Any:
     """The module of `torch.nn.functional.pad`, whose numbers begin at the last axis."""
-    names = ("pad", "mode", "value")
-    given = dict(zip(names, node.args[1:], strict=False)) | dict(node.kwargs)
+    given = padding_of(node)
     pads, mode, value = given["pad"], given.get("mode", "constant"), given.get("value")
     spatial = max(len(pads) // 2, layout or 0)
     pads = (*pads, *[0] * (2 * spatial - len(pads)))

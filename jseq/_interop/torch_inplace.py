@@ -157,6 +157,9 @@ class Rewriting:
         memory = self.memory[changed]
         for entry in memory:
             entry[0].meta["changed"] = True
+            if entry[0].op == "get_attr":
+                raise ConversionError(f"step {node.name!r} changes {entry[0].target!r}, an array of the module's own, "
+                                      "in place. A forward may read it alone.")  # fmt: skip
         order = {one: i for i, one in enumerate(self.graph.nodes)}
         later = [one for one in self.graph.nodes if order[one] > order[node]]
         news = None if by is None else self.new_value(node, changed, by)

@@ -1,10 +1,14 @@
 """What a trace of torch.fx can do without: assertions about shapes, and states of zeros."""
 
+import ast
 import inspect
+import itertools
+import linecache
+from types import FrameType
 from typing import Any
 
 from jseq._interop.extras import need
-from jseq._interop.torch_functions import function_name
+from jseq._interop.torch_functions import function_name, is_call
 from jseq._interop.torch_registry import class_of
 from jseq.errors import ConversionError
 
@@ -13,13 +17,30 @@ MOVES = ("to", "cuda", "cpu", "requires_grad_")  # what code does to zeros befor
 
 
 def asserted(tracer: Any, value: Any) -> bool:
-    """The truth of a traced value, which is none, but for `assert T <= n`: layers check their shapes themselves."""
+    """The truth of a traced value, which is none, but for `assert t <= n`: layers check their shapes themselves."""
     frame = inspect.currentframe()
     asks = frame and frame.f_back and frame.f_back.f_back  # of the code that asks Proxy.__bool__, which asks this
-    line = inspect.getframeinfo(asks).code_context if asks else None
-    if line and line[0].strip().startswith("assert "):
+    if asks is not None and is_assertion(asks):
         return True
     raise ConversionError(f"the truth of {value.node.name} is asked for, and it is known only when numbers come.")
+
+
+def is_assertion(frame: FrameType) -> bool:
+    """Whether the truth that code asks for at this moment is what an `assert` says, or a part of it that must hold."""
+    places = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+    try:
+        tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals)))
+    except SyntaxError:
+        return False
+    asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    held: list[Any] = [*asserts, *(node.test for node in asserts)]  # pytest says the place of the whole statement
+    while held:
+        node = held.pop()
+        if (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) == places:
+            return True
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
+            held += node.values
+    return False
 
 
 def without_zero_states(module: Any, graph: Any) -> None:
@@ -35,7 +56,7 @@ def without_zero_states(module: Any, graph: Any) -> None:
 
 def is_zeros(node: Any) -> bool:
     """Whether a node is made of zeros."""
-    if not (hasattr(node, "op") and node.op.startswith("call_")):
+    if not is_call(node):
         return False
     name = function_name(node)
     return name in ("zeros", "zeros_like", "new_zeros") or (name in MOVES and is_zeros(node.args[0]))
@@ -43,6 +64,6 @@ def is_zeros(node: Any) -> bool:
 
 def is_device(value: Any) -> bool:
     """Whether an argument of `x.to(...)` is a device, and leaves the numbers as they are."""
-    if hasattr(value, "op"):
+    if is_call(value):
         return function_name(value) == "getattr" and value.args[1] == "device"
-    return isinstance(value, str | need("torch", "torch").device)
+    return not hasattr(value, "op") and isinstance(value, str | need("torch", "torch").device)

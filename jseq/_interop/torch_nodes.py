@@ -62,6 +62,8 @@ def find_nodes(module: Any) -> list[Any]:
         for node in graph.nodes:
             if node.op in ("call_function", "call_method"):
                 node.kwargs = {NUMPYS.get(name, name): value for name, value in node.kwargs.items()}
+                if function_name(node) == "size":
+                    node.args, node.kwargs = (*node.args, *node.kwargs.values()), {}
         Rewriting(module, graph, effects).run()
         without_zero_states(module, graph)
     train, evaluation = (live(list(graph.nodes)) for graph in graphs)

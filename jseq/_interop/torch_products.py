@@ -2,44 +2,50 @@
 
 from typing import Any
 
+import jax
+
 from jseq._combinators.dataflow import INPUT
 from jseq._interop.layouts import Axes
-from jseq._interop.torch_arithmetic import Step
+from jseq._interop.torch_arithmetic import Step, arrays_in, more_axes
 from jseq._interop.torch_functions import function_name
 from jseq._interop.torch_shapes import options
 from jseq._interop.torch_steps import Steps, Value, first_of
-from jseq._layers.array_functions import Attended, Compared, Filled, Multiplied, Stacked, Summed
+from jseq._layers.array_functions import COMPARISONS, Attended, Compared, Filled, Multiplied, Summed
+from jseq._layers.array_shapes import Stacked
 from jseq._layers.parameter import buffer, parameter
-from jseq.core import lift
+from jseq.core import Layer, lift
 from jseq.errors import ConversionError
-
-COMPARISONS = {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
-               "ge": "greater_equal"}  # fmt: skip
-
-DTYPES = {"int64": "int32"}  # as JAX has them where 64 bits are not switched on
 
 
 def own_array(steps: Steps, path: str) -> Value:
     """A parameter or a buffer that a forward reads itself."""
     module = steps.module
-    learned, kept = module._parameters.get(path), module._buffers.get(path)
-    array = kept if learned is None else learned
+    array = {**module._parameters, **module._buffers}.get(path)
     if array is None or path in module._non_persistent_buffers_set:
         raise ConversionError(f"its forward reads {path!r}, which is no parameter and no persistent buffer of "
                               f"{type(module).__name__} itself, and so none that its layer can hold. Read it there: "
                               "self.register_buffer(name, tensor).")  # fmt: skip
-    shape, dtype = tuple(array.shape), str(array.dtype).removeprefix("torch.")
-    if kept is None:
-        layer = parameter(shape)
-    else:
-        layer = buffer(shape, *() if array.is_floating_point() else (DTYPES.get(dtype, dtype),))
-    value = steps.apply(path, layer, [Value(INPUT, Axes())], Axes(0, len(shape)), path)
+    value = steps.apply(path, layer_of_own(module, path), [Value(INPUT, Axes())], Axes(0, array.dim()), path)
     return value.as_fixed(True)
 
 
-def arrays_in(steps: Steps, arrays: Any) -> list[Value]:
-    """The arrays of a step, in torch's order of axes."""
-    return [steps.in_layout(steps.of(array), 0) for array in arrays]
+def layer_of_own(module: Any, name: str) -> Layer:
+    """The layer of an array of a module's own."""
+    if name in module._parameters:
+        return parameter(tuple(module._parameters[name].shape))
+    array = module._buffers[name]
+    return buffer(tuple(array.shape), *() if array.is_floating_point() else (dtype_of(array, name),))
+
+
+def dtype_of(array: Any, path: str) -> str:
+    """The dtype that JAX has for a buffer of whole numbers: 32 bits, where 64 are not switched on."""
+    dtype = str(array.dtype).removeprefix("torch.")
+    if dtype != "int64" or jax.config.jax_enable_x64:  # pyright: ignore
+        return dtype
+    if array.numel() and max(-int(array.min()) - 1, int(array.max())) >= 2**31:
+        raise ConversionError(f"the buffer {path!r} has numbers of more than 32 bits. Switch 64 on before: "
+                              'jax.config.update("jax_enable_x64", True).')  # fmt: skip
+    return "int32"
 
 
 def multiplied(steps: Steps, node: Any) -> Value:
@@ -88,7 +94,7 @@ def compared(steps: Steps, node: Any) -> Value:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConversionError(f"{name} of an array and {value!r:.40} is not converted; of an array and a number it is.")
     array = steps.of(first_of(node))
-    return steps.apply(node.name, lift(Compared(COMPARISONS[name], value)), [array], array.axes)
+    return steps.apply(node.name, lift(Compared(name, value)), [array], array.axes)
 
 
 def filled(steps: Steps, node: Any) -> Value:
@@ -97,7 +103,7 @@ def filled(steps: Steps, node: Any) -> Value:
     if not isinstance(given["value"], int | float):
         raise ConversionError(f"masked_fill with {given['value']!r:.40} is not converted; with a number it is.")
     values = arrays_in(steps, (first_of(node), given["mask"]))
-    return steps.apply(node.name, lift(Filled(given["value"])), values, values[0].axes)
+    return steps.apply(node.name, lift(Filled(given["value"])), values, more_axes(values))
 
 
 PRODUCTS: dict[str, Step] = {

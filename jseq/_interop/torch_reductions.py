@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from jseq._interop.layouts import Axes
-from jseq._interop.torch_arithmetic import Step
+from jseq._interop.torch_arithmetic import Step, extreme_of_two
 from jseq._interop.torch_functions import function_name
 from jseq._interop.torch_shapes import options
 from jseq._interop.torch_steps import Steps, Value, first_of
@@ -16,7 +16,7 @@ from jseq.errors import ConversionError
 
 MEANS = {1: global_avg_pool1d, 2: global_avg_pool2d, 3: global_avg_pool3d}
 MEANS_KEPT = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
-OPERATIONS = {"mean": "mean", "sum": "sum", "amax": "max", "amin": "min", "logsumexp": "logsumexp"}
+OPERATIONS = {"mean": "mean", "sum": "sum", "prod": "prod", "amax": "max", "amin": "min", "logsumexp": "logsumexp"}
 
 
 def reduced(steps: Steps, node: Any) -> Value:
@@ -41,6 +41,9 @@ def over(steps: Steps, name: str, function: Reduced, value: Value) -> Value:
 
 def extreme(steps: Steps, node: Any) -> Value:
     """`x.max()`, and `x.max(1)`, of which the values are taken."""
+    other = node.args[1] if len(node.args) > 1 else node.kwargs.get("other")
+    if steps.knows(other):
+        return extreme_of_two(steps, node)
     given = options(node, "dim", "keepdim")
     dim, kept = given.get("dim"), bool(given.get("keepdim", False))
     if dim is not None and not isinstance(dim, int):

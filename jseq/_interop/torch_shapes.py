@@ -5,10 +5,12 @@ from typing import Any
 from jseq._interop.layouts import Axes
 from jseq._interop.torch_axes import same_first
 from jseq._interop.torch_functions import MODULES, function_name
+from jseq._interop.torch_layers import MODES
 from jseq._interop.torch_leavings import is_device
 from jseq._interop.torch_sizes import Sizes, axis_of, counted, is_shape
 from jseq._interop.torch_steps import Steps, Value, first_of
-from jseq._layers.array_functions import Counted, Indexed, PooledWhole, Reshaped, Resized, Swapped
+from jseq._layers.array_functions import AsFloat
+from jseq._layers.array_shapes import Counted, Indexed, Padded, PooledWhole, Reshaped, Resized, Swapped
 from jseq._layers.shape import flatten, permute, reshape, take, unflatten
 from jseq.core import Layer, lift
 from jseq.errors import ConversionError
@@ -43,7 +45,7 @@ def view(steps: Steps, node: Any) -> Value:
     """Tensor.view and reshape, in torch's order of axes."""
     value = steps.in_layout(steps.of(first_of(node)), 0)
     sizes = several(node, "size" if function_name(node) == "view" else "shape")
-    layer = view_of_rows(steps, node, sizes)
+    layer = view_of_rows(steps, node, sizes) if value.rank != 0 else None
     if layer is not None:
         return steps.apply(node.name, layer, [value], Axes(0, len(sizes)))
     read = Sizes(steps)
@@ -73,7 +75,7 @@ def viewed_as(steps: Steps, node: Any) -> Value:
     value = steps.in_layout(steps.of(first_of(node)), 0)
     other = steps.of(options(node, "other")["other"])
     read = Sizes(steps)
-    sizes = read.like(other)
+    sizes = read.like(other, slice(None))
     how = "expand" if function_name(node) == "expand_as" else "reshape"
     return with_sizes(steps, node.name, Reshaped(sizes, how), value, read, Axes(0, counted(sizes)))
 
@@ -88,12 +90,16 @@ def repeated(steps: Steps, node: Any) -> Value:
 def reorder(steps: Steps, node: Any) -> Value:
     """Tensor.permute and transpose, of torch's order of axes."""
     value = steps.in_layout(steps.of(first_of(node)), 0)
+    if function_name(node) == "t":
+        return steps.apply(node.name, permute((1, 0)), [value], Axes(0, 2))
     if function_name(node) == "permute":
         dims = several(node, "dims")
         return steps.apply(node.name, permute(tuple(dim % len(dims) for dim in dims)), [value], Axes(0, len(dims)))
     names = ("axis0", "axis1") if "axis0" in node.kwargs else ("dim0", "dim1")
     given = options(node, *names)
     dims, rank = tuple(given[name] for name in names), value.rank
+    if rank == 0:
+        return value
     if rank is None and not all(dim < 0 for dim in dims):
         return steps.apply(node.name, lift(Swapped(*dims)), [value], Axes())
     rank = max(-dim for dim in dims) if rank is None else rank
@@ -117,6 +123,8 @@ def unsqueezed(steps: Steps, node: Any) -> Value:
     value, dim = steps.in_layout(steps.of(first_of(node)), 0), options(node, "dim").get("dim")
     if not isinstance(dim, int):
         raise ConversionError(f"the axis {dim!r} of unsqueeze is no number.")
+    if value.rank == 0:
+        return steps.apply(node.name, lift(Reshaped((1,))), [value], Axes(0, 1))
     last = dim in (-1, value.rank)
     layer = unflatten(-1, (-1, 1)) if last else unflatten(dim if dim >= 0 else dim + 1, (1, -1))
     return steps.apply(node.name, layer, [value], value.axes.plus(1))
@@ -158,12 +166,26 @@ def arange(steps: Steps, node: Any) -> Value:
     """torch.arange of a size."""
     given = {"start": 0} | {name: value for name, value in node.kwargs.items() if name not in ("device", "dtype")}
     given |= dict(zip(("end",) if len(node.args) == 1 else ("start", "end"), node.args, strict=False))
-    if given.keys() != {"start", "end"} or len(node.args) > 2 or "int" not in str(node.kwargs.get("dtype", "int")):
-        raise ConversionError(f"arange{node.args} is converted from start to end alone, as integers.")
     read = Sizes(steps)
-    function = Counted(read.of(given["start"]), read.of(given["end"]))
+    bounds = [read.of(given[name]) for name in ("start", "end") if name in given]
+    known = given.keys() == {"start", "end"} and len(node.args) < 3 and all(map(is_whole, bounds))
+    if not known or "int" not in str(node.kwargs.get("dtype", "int")):
+        raise ConversionError(f"arange{node.args} is converted from start to end alone, as whole numbers.")
+    function = Counted(*bounds)
     first, *_ = read.arrays
     return with_sizes(steps, node.name, function, first, read, Axes(0, 1)).as_fixed(True)
+
+
+def is_whole(size: Any) -> bool:
+    """Whether a size is a whole number."""
+    if isinstance(size, tuple):
+        return size[0] == "size" or (size[0] != "pow" and all(map(is_whole, size[1:])))  # pyright: ignore
+    return isinstance(size, int)
+
+
+def each(sizes: tuple[Any, ...], n: int) -> tuple[Any, ...]:
+    """Sizes of n axes, which may be one for all."""
+    return sizes * n if counted(sizes) == 1 else sizes
 
 
 def resized(steps: Steps, node: Any) -> Value:
@@ -174,12 +196,13 @@ def resized(steps: Steps, node: Any) -> Value:
     read, value = Sizes(steps), steps.of(first_of(node))
     size = given["size"] if isinstance(given["size"], tuple | list) else (given["size"],)
     sizes = read.all(tuple(size))
-    if others or len(sizes) not in (1, value.layout or len(sizes) or 1):
+    known = value.layout or max((value.rank or 2) - 2, 0) or MODES.get(given["mode"])
+    n = known or (len(sizes) if len(sizes) > 1 else 0)
+    if others or not n or counted(sizes) not in (None, 1, n):
         raise ConversionError(
             f"interpolate to {sizes} with {sorted(others)} is not converted; to one size per axis is."
         )
-    n = value.layout or len(sizes)
-    function = Resized(sizes * (n // len(sizes)), given["mode"], given["align_corners"])
+    function = Resized(each(sizes, n), given["mode"], given["align_corners"])
     return with_sizes(steps, node.name, function, steps.in_layout(value, n), read, Axes(n))
 
 
@@ -190,9 +213,9 @@ def pooled_whole(steps: Steps, node: Any) -> Value:
     kernel, changed = given["kernel_size"], [name for name, usual in USUAL.items() if given.get(name, usual) != usual]
     read = Sizes(steps)
     sizes = read.all(tuple(kernel) if isinstance(kernel, tuple | list) else (kernel,))
-    if changed or len(sizes) not in (1, n):
+    if changed or counted(sizes) not in (None, 1, n):
         raise ConversionError(f"pooling over windows of {kernel} with {changed} is not converted.")
-    function = PooledWhole("mean" if kind == "avg" else "max", sizes * (n // len(sizes)))
+    function = PooledWhole("mean" if kind == "avg" else "max", each(sizes, n))
     return with_sizes(steps, node.name, function, steps.in_layout(steps.of(first_of(node)), n), read, Axes(n))
 
 
@@ -201,3 +224,21 @@ def on_device(steps: Steps, node: Any) -> Value:
     if not all(map(is_device, (*node.args[1:], *node.kwargs.values()))):
         raise ConversionError(f"to{node.args[1:]} is not converted; to a device it is.")
     return steps.of(first_of(node))
+
+
+def padded(steps: Steps, node: Any) -> Value:
+    """torch.nn.functional.pad by sizes of arrays, with a number."""
+    given: dict[str, Any] = {"mode": "constant", "value": None} | options(node, "pad", "mode", "value")
+    if given["mode"] != "constant":
+        raise ConversionError(f"pad by sizes is converted with a number, not with mode={given['mode']!r}.")
+    read = Sizes(steps)
+    function = Padded(tuple(read.of(size) for size in given["pad"]), given["value"] or 0)
+    value = steps.in_layout(steps.of(first_of(node)), 0)
+    return with_sizes(steps, node.name, function, value, read, value.axes)
+
+
+def cast(steps: Steps, node: Any) -> Value:
+    """`mask.float()`."""
+    options(node)
+    value = steps.of(first_of(node))
+    return steps.apply(node.name, lift(AsFloat()), [value], value.axes)

@@ -12,9 +12,11 @@ from jseq._interop.torch_products import PRODUCTS
 from jseq._interop.torch_reductions import REDUCTIONS
 from jseq._interop.torch_shapes import (
     arange,
+    cast,
     indexed,
     on_device,
     options,
+    padded,
     pooled_whole,
     reorder,
     repeated,
@@ -115,7 +117,9 @@ SPECIAL = {
     **dict.fromkeys(("to", "cuda", "cpu"), Special(on_device)),
     "interpolate": Special(resized),
     **{name: Special(pooled_whole, int(name[-2])) for name in SIZED if "pool" in name},
-    **dict.fromkeys(("permute", "transpose", "swapaxes"), Special(reorder, 0)),
+    **dict.fromkeys(("permute", "transpose", "swapaxes", "t"), Special(reorder, 0)),
+    "pad": Special(padded, 0),
+    "float": Special(cast),
     "getitem": Special(entry),
     **dict.fromkeys(("chunk", "split"), Special(pieces)),
     "squeeze": Special(squeezed, 0),

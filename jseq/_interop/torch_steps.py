@@ -10,7 +10,7 @@ from jseq._interop.layouts import Axes, to_first, to_last
 from jseq._interop.torch_calls import arrays_of, gives_tuple
 from jseq._interop.torch_functions import as_module
 from jseq._interop.torch_registry import class_of, converter_of
-from jseq._layers.array_functions import Returned
+from jseq._layers.array_shapes import Returned
 from jseq._layers.linear import identity
 from jseq.core import Layer, lift
 from jseq.errors import ConversionError
@@ -58,6 +58,7 @@ class Steps:
 
     def __init__(self, module: Any, path: str, convert: Callable[..., tuple[Layer, Axes]]):
         self.module, self.path, self.convert = module, path, convert
+        self.names = module._modules.keys() | module._parameters.keys() | module._buffers.keys()
         self.layers: dict[str, Layer] = {}
         self.steps: dict[str, tuple[str, ...]] = {}
         self.values: dict[Any, Value] = {}
@@ -75,6 +76,8 @@ class Steps:
             raise ConversionError(f"it reads {node!r:.60}, which is no array of the graph.")
         if self.values[node].parts == "pieces":
             raise ConversionError(f"the pieces of {node} are taken one by one: a, b = x.chunk(2, 1).")
+        if self.values[node].parts == "extremes":
+            raise ConversionError(f"of {node} the values alone are converted: x.max(1).values, or x.amax(1).")
         return self.values[node]
 
     def knows(self, node: Any) -> bool:
@@ -83,7 +86,7 @@ class Steps:
 
     def apply(self, name: str, layer: Layer, inputs: list[Value], axes: Axes, path: str | None = None) -> Value:
         """Adds a step: a layer of its own, or the module at a path."""
-        address = path or self.free(name, self.layers.keys() | self.module._modules.keys())
+        address = path or self.free(name, self.layers.keys() | self.names)
         if self.layers.get(address, layer) != layer:
             raise ConversionError(f"{address} is used on inputs with other axes than before: "
                                   f"{self.layers[address].brief} and {layer.brief}.")  # fmt: skip
@@ -136,8 +139,11 @@ class Steps:
         """The output: the last step, or one more that gathers it."""
         if isinstance(node.args[0], tuple | list):
             parts = node.args[0]
+            if None in parts and (self.path or not any(part is not None for part in parts)):
+                raise ConversionError("it gives None beside its arrays, which only a whole model may.")
             values = self.alike([self.of(part) for part in parts if part is not None])
-            gathered = identity() if None not in parts else lift(Returned(tuple(part is not None for part in parts)))
+            given = tuple(part is not None for part in parts)
+            gathered = identity() if all(given) and len(given) > 1 else lift(Returned(given))
             self.result = self.apply("output", gathered, values, Axes(values[0].layout))
             return
         value = self.of(node.args[0])

@@ -9,7 +9,7 @@ from jseq._combinators.sequential import sequential
 from jseq._interop.layouts import Axes
 from jseq._interop.torch_functions import as_module
 from jseq._interop.torch_nodes import nodes_of
-from jseq._interop.torch_products import own_array
+from jseq._interop.torch_products import layer_of_own, own_array
 from jseq._interop.torch_sizes import is_shape
 from jseq._interop.torch_special import special
 from jseq._interop.torch_steps import Steps, built_module
@@ -50,6 +50,7 @@ def traced(module: Any, axes: Axes, convert: Convert, path: str = "") -> tuple[L
             error.name(f"{type(module).__name__}, step {node.name!r}")
             raise
     assert steps.result is not None, "fx ends each graph with an output"
+    add_unread(steps)
     layers = with_containers(steps)
     if is_chain(steps, layers):
         return sequential({name: layers[name] for name, _ in steps.steps.values()}), steps.result.axes
@@ -67,6 +68,14 @@ def add(steps: Steps, node: Any) -> None:
     elif node.op in CALLS and not is_shape(node):
         built = built_module(steps, node)
         steps.values[node] = special(node).add(steps, node) if built is None else steps.call_module(node, built, None)
+
+
+def add_unread(steps: Steps) -> None:
+    """Keeps the arrays of the module's own that its forward does not read, as the state dict does."""
+    own = {**steps.module._parameters, **steps.module._buffers}
+    for name, array in own.items():
+        if array is not None and name not in steps.layers and name not in steps.module._non_persistent_buffers_set:
+            steps.layers[name] = layer_of_own(steps.module, name)
 
 
 def is_chain(steps: Steps, layers: dict[str, Layer]) -> bool:

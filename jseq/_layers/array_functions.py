@@ -1,64 +1,36 @@
-"""Functions of arrays that no layer is, in torch's order of axes: values, as specs are, for `lift`.
+"""Functions of arrays that compute and that no layer is, in torch's order of axes: values, as specs are, for `lift`.
 
 Those that read sizes take a tuple: the array, and those that the sizes are read off.
 """
 
 import math
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jseq import functional as F
 from jseq._layers.arithmetic import OPERATIONS
-from jseq._layers.array_sizes import Size, number, numbers, parted
-from jseq.errors import ShapeError, describe
+from jseq._layers.array_shapes import Aligned
+from jseq._layers.array_sizes import Size, number, parted
+from jseq.errors import DtypeError, OptionError, describe
+
+REDUCTIONS: Mapping[str, Any] = {
+    "mean": jnp.mean, "sum": jnp.sum, "prod": jnp.prod, "max": jnp.max, "min": jnp.min, "logsumexp": jax.nn.logsumexp,
+}  # fmt: skip
+PAIRS: Mapping[str, Any] = {"power": jnp.power, "maximum": jnp.maximum, "minimum": jnp.minimum}
+COMPARISONS: Mapping[str, Any] = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Reshaped:
-    """`x.reshape(sizes)`; "expand" repeats axes of size 1 in place of that, "repeat" the whole array along each."""
-
-    sizes: tuple[Size, ...]
-    how: str = "reshape"
-
-    def __call__(self, x: Any) -> Any:
-        array, others = parted(x)
-        sizes = numbers(self.sizes, others)
-        if self.how == "reshape":
-            return array.reshape(sizes)
-        if self.how == "repeat":
-            return jnp.tile(array, sizes)
-        own = (1,) * (len(sizes) - array.ndim) + array.shape
-        return jnp.broadcast_to(array.reshape(own), [n if n != -1 else m for n, m in zip(sizes, own, strict=True)])
-
-
-@dataclass(frozen=True)
-class Indexed:
-    """`x[index]`: numbers, ("slice", start, stop, step), "..." and None."""
-
-    index: tuple[Any, ...]
-
-    def __call__(self, x: Any) -> Any:
-        array, others = parted(x)
-        index = tuple(self.place(one, others) for one in self.index)
-        if all(isinstance(size, int) for size in array.shape):
-            # JAX moves a number that is too large to the last entry; slices take what there is, in torch too.
-            entries = tuple(slice(None) if isinstance(one, slice) else one for one in index)
-            try:
-                np.broadcast_to(False, array.shape)[entries]
-            except IndexError as error:
-                raise ShapeError(f"the index does not fit {describe(array)}: {error}.") from None
-        return array[index]
-
-    def place(self, one: Any, others: tuple[Any, ...]) -> Any:
-        if one == "...":
-            return ...
-        if isinstance(one, tuple) and one[0] == "slice":
-            return slice(*(number(part, others) for part in one[1:]))  # pyright: ignore
-        return number(one, others)
+def check_operation(operation: Any, table: Mapping[str, Any]) -> None:
+    """Refuses an operation that is none, as a damaged config may name."""
+    if not isinstance(operation, str) or operation not in table:
+        raise OptionError(f"expected operation to be one of {', '.join(table)}, got {operation!r}.")
 
 
 @dataclass(frozen=True)
@@ -69,9 +41,11 @@ class Reduced:
     axes: tuple[int, ...] | None
     keepdims: bool
 
+    def __post_init__(self):
+        check_operation(self.operation, REDUCTIONS)
+
     def __call__(self, x: Any) -> Any:
-        function = getattr(jax.nn if self.operation == "logsumexp" else jnp, self.operation)
-        return function(x, axis=self.axes, keepdims=self.keepdims)
+        return REDUCTIONS[self.operation](x, axis=self.axes, keepdims=self.keepdims)
 
 
 @dataclass(frozen=True)
@@ -81,6 +55,9 @@ class Scaled:
     operation: str
     size: Size
     reverse: bool
+
+    def __post_init__(self):
+        check_operation(self.operation, OPERATIONS)
 
     def __call__(self, x: Any) -> Any:
         array, others = parted(x)
@@ -101,63 +78,26 @@ class Clamped:
 
 
 @dataclass(frozen=True)
-class Resized:
-    """`interpolate` of the n axes before the channels to sizes of arrays."""
-
-    sizes: tuple[Size, ...]
-    mode: str
-    align_corners: bool | None
+class AsFloat:
+    """Whole numbers and truth values as float32, as torch's `x.float()`; float32 as it is."""
 
     def __call__(self, x: Any) -> Any:
-        array, others = parted(x)
-        sizes = numbers(self.sizes, others)
-        return F.interpolate(array, len(sizes), sizes, mode=self.mode, align_corners=self.align_corners)
+        if jnp.issubdtype(x.dtype, jnp.floating) and x.dtype != jnp.float32:
+            raise DtypeError(f"float() is for whole numbers, truth values and float32, got {describe(x)}.")
+        return x.astype(jnp.float32)
 
 
 @dataclass(frozen=True)
-class PooledWhole:
-    """The mean or the maximum over windows as large as the image, which leave axes of size 1."""
+class Paired:
+    """A function of two arrays, repeated to one shape: "power", "maximum", "minimum"."""
 
     operation: str
-    sizes: tuple[Size, ...]
+
+    def __post_init__(self):
+        check_operation(self.operation, PAIRS)
 
     def __call__(self, x: Any) -> Any:
-        array, others = parted(x)
-        sizes = numbers(self.sizes, others)
-        if array.shape[-1 - len(sizes) : -1] != sizes:
-            raise ShapeError(f"expected windows as large as the image, got {sizes} for {describe(array)}.")
-        return getattr(jnp, self.operation)(array, tuple(range(-1 - len(sizes), -1)), keepdims=True)
-
-
-@dataclass(frozen=True)
-class Returned:
-    """The outputs of a forward, some of which are None."""
-
-    given: tuple[bool, ...]
-
-    def __call__(self, x: Any) -> Any:
-        arrays = iter(x if isinstance(x, tuple) else (x,))  # pyright: ignore
-        return tuple(next(arrays) if given else None for given in self.given)
-
-
-@dataclass(frozen=True)
-class Swapped:
-    """Two axes of an array exchanged."""
-
-    a: int
-    b: int
-
-    def __call__(self, x: Any) -> Any:
-        return jnp.swapaxes(x, self.a, self.b)
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """Arrays with as many axes each: those that lack some get axes of size 1 in front."""
-
-    def __call__(self, x: Any) -> Any:
-        rank = max(a.ndim for a in x)
-        return tuple(a.reshape((1,) * (rank - a.ndim) + a.shape) for a in x)
+        return PAIRS[self.operation](*Aligned()(x))
 
 
 @dataclass(frozen=True)
@@ -184,36 +124,28 @@ class Summed:
 
 
 @dataclass(frozen=True)
-class Stacked:
-    """Arrays side by side along a new axis."""
-
-    axis: int
-
-    def __call__(self, x: Any) -> Any:
-        return jnp.stack(x if isinstance(x, tuple) else (x,), self.axis)  # pyright: ignore
-
-
-@dataclass(frozen=True)
-class Counted:
-    """The numbers from start to stop, of the sizes of arrays; its input says nothing else."""
-
-    start: Size
-    stop: Size
-
-    def __call__(self, x: Any) -> Any:
-        _, others = parted(x)
-        return jnp.arange(number(self.start, others), number(self.stop, others), dtype=jnp.int32)
-
-
-@dataclass(frozen=True)
 class Compared:
     """Each element beside a number: `x == 0`."""
 
     operation: str
     value: float
 
+    def __post_init__(self):
+        check_operation(self.operation, COMPARISONS)
+
     def __call__(self, x: Any) -> Any:
-        return getattr(jnp, self.operation)(x, jnp.asarray(self.value, x.dtype))
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            return COMPARISONS[self.operation](x, jnp.asarray(self.value, x.dtype))
+        x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
+        limits = jnp.iinfo(x.dtype)
+        if not limits.min <= self.value <= limits.max:  # as is every x to this number
+            return jnp.full(x.shape, COMPARISONS[self.operation](0, self.value))
+        whole = math.floor(self.value)
+        if whole == self.value:
+            return COMPARISONS[self.operation](x, jnp.asarray(whole, x.dtype))
+        if self.operation in ("eq", "ne"):
+            return jnp.full(x.shape, self.operation == "ne")
+        return COMPARISONS["gt" if self.operation in ("gt", "ge") else "le"](x, jnp.asarray(whole, x.dtype))
 
 
 @dataclass(frozen=True)
@@ -235,10 +167,11 @@ class Normalised:
     eps: float
 
     def __call__(self, x: Any) -> Any:
-        square = jnp.sum(x * x, self.axis, keepdims=True)
-        least = self.eps * self.eps
-        # The square root has no finite derivative at 0.
-        return x * jnp.where(square > least, jax.lax.rsqrt(jnp.maximum(square, least)), 1 / self.eps)
+        wide = x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+        square = jnp.sum(wide * wide, self.axis, keepdims=True)
+        some = square > 0  # the square root has no finite derivative at 0
+        length = jnp.where(some, jnp.sqrt(jnp.where(some, square, 1)), 0)
+        return (wide / jnp.maximum(length, self.eps)).astype(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -250,9 +183,9 @@ class Attended:
     enable_gqa: bool
 
     def __call__(self, x: Any) -> Any:
-        q, k, v = (jnp.swapaxes(a, -3, -2) for a in x[:3])
+        q, k, v = (jnp.swapaxes(a.reshape((1,) * (3 - a.ndim) + a.shape), -3, -2) for a in x[:3])
         mask = x[3] if len(x) > 3 else None
         scale = 1 / math.sqrt(q.shape[-1]) if self.scale is None else self.scale
         y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=self.is_causal, scale=scale,
                                            enable_gqa=self.enable_gqa)  # fmt: skip
-        return jnp.swapaxes(y, -3, -2)
+        return jnp.swapaxes(y, -3, -2).reshape(*x[0].shape[:-1], x[2].shape[-1])

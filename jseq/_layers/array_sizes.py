@@ -4,12 +4,12 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-# A number; ("size", i, axis), the size of an axis of the i-th array; ("shape", i, 0), all of its sizes; or
-# (operation, one size, another).
+# A number; ("size", i, axis), the size of an axis of the i-th array; ("shape", i, (start, stop, step)), a slice of
+# all its sizes; or (operation, one size, another).
 Size = Any
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floordiv": operator.floordiv, "pow": operator.pow,
-}  # fmt: skip
+    name: getattr(operator, name) for name in ("add", "sub", "mul", "floordiv", "mod", "pow")
+}
 
 
 def number(size: Size, arrays: tuple[Any, ...]) -> Any:
@@ -22,9 +22,13 @@ def number(size: Size, arrays: tuple[Any, ...]) -> Any:
 
 def numbers(sizes: tuple[Size, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     """Sizes of these arrays."""
-    if len(sizes) == 1 and isinstance(sizes[0], tuple) and sizes[0][0] == "shape":
-        return arrays[sizes[0][1]].shape
-    return tuple(number(size, arrays) for size in sizes)
+    found: tuple[Any, ...] = ()
+    for size in sizes:
+        if isinstance(size, tuple) and size[0] == "shape":
+            found += arrays[size[1]].shape[slice(*size[2])]  # pyright: ignore
+        else:
+            found += (number(size, arrays),)
+    return found
 
 
 def parted(x: Any) -> tuple[Any, tuple[Any, ...]]:

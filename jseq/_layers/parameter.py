@@ -26,7 +26,7 @@ def parameter(shape: tuple[int, ...], *, weight_init: Initializer | None = None)
     Params: `weight (*shape)`; in a torch state dict it has the layer's own name, as an `nn.Parameter` has.
 
     Raises:
-        OptionError: shape is no tuple, or a size is below 1.
+        OptionError: shape is no tuple, or a size is negative.
 
     Follows `torch.nn.Parameter`, as an attribute that a module's `forward` reads.
 
@@ -66,7 +66,7 @@ def buffer(shape: tuple[int, ...], dtype: str = "float32"):
     State: `value (*shape)`, zeros at first; in a torch state dict it has the layer's own name, as a buffer has.
 
     Raises:
-        OptionError: shape is no tuple, a size is below 1, or dtype is no name of one.
+        OptionError: shape is no tuple, a size is negative, or dtype is no name of one.
 
     Follows `torch.nn.Module.register_buffer`.
 
@@ -96,7 +96,7 @@ def check_shape(shape: Any, call: str) -> None:
     """Refuses what is no tuple of sizes."""
     if not isinstance(shape, tuple):
         raise OptionError(f"expected shape to be a tuple of sizes, got {shape!r}. The call that works: {call}.")
-    at_least(1, **{f"shape[{i}]": size for i, size in enumerate(shape)})  # pyright: ignore[reportUnknownArgumentType]
+    at_least(0, **{f"shape[{i}]": size for i, size in enumerate(shape)})  # pyright: ignore[reportUnknownArgumentType]
 
 
 def in_dtype_of(x: Any, array: jax.Array) -> jax.Array:

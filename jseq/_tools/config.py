@@ -5,12 +5,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jseq._core import values
-from jseq._layers import array_functions
+from jseq._layers import array_functions, array_shapes
 from jseq.core import CONSTRUCTORS, Layer, rebuild
 from jseq.errors import CallError, near_misses
 
 COPIES = {"n", "num_layers", "num_encoder_layers", "num_decoder_layers"}
 COPIES_LIMIT = 1_000_000
+# What `from_torch` makes of steps that no layer does, by name.
+ARRAY_FUNCTIONS = {
+    name: kind for module in (array_functions, array_shapes) for name, kind in vars(module).items()
+    if isinstance(kind, type) and kind.__module__ == module.__name__
+}  # fmt: skip
 # Functions of jax.numpy that read files or change settings; what a config names computes.
 REFUSED = {"load", "save", "savez", "fromfile", "printoptions", "set_printoptions"}
 
@@ -55,7 +60,7 @@ def encode(value: Any, where: str) -> Any:
         return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if type(value).__module__ == array_functions.__name__:
+    if type(value) in ARRAY_FUNCTIONS.values():
         fields = [encode(getattr(value, field.name), f"{where}.{field.name}") for field in dataclasses.fields(value)]
         return {"array_function": type(value).__name__, "values": fields}
     home = values.function_home(value) if callable(value) else None
@@ -129,9 +134,8 @@ def decode(value: Any) -> Any:
 def array_function(config: Mapping[str, Any]) -> Any:
     """Reads a function of arrays, of those that `from_torch` makes."""
     name, fields = config["array_function"], decode(config.get("values"))
-    kind: Any = vars(array_functions).get(name) if isinstance(name, str) else None
-    own = isinstance(kind, type) and kind.__module__ == array_functions.__name__
-    if not own or not isinstance(fields, tuple) or len(fields) != len(dataclasses.fields(kind)):  # pyright: ignore
+    kind: Any = ARRAY_FUNCTIONS.get(name) if isinstance(name, str) else None
+    if kind is None or not isinstance(fields, tuple) or len(fields) != len(dataclasses.fields(kind)):  # pyright: ignore
         raise CallError(f"the config names {name!r:.60}, which is no function of arrays with such values.")
     return kind(*fields)
 
