@@ -98,7 +98,7 @@ def compared(steps: Steps, node: Any) -> Value:
 
 
 def filled(steps: Steps, node: Any) -> Value:
-    """Tensor.masked_fill, where the array has as many axes as the mask at least."""
+    """Tensor.masked_fill with a number."""
     given = options(node, "mask", "value")
     if not isinstance(given["value"], int | float):
         raise ConversionError(f"masked_fill with {given['value']!r:.40} is not converted; with a number it is.")

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,7 +12,7 @@ from jseq._interop.onnx.activation import gelu, silu
 from jseq._interop.onnx.graph import Graph
 from jseq._interop.onnx.registry import Call, onnx_emitter
 from jseq._interop.onnx.value import Value
-from jseq._layers import arithmetic, distance, dropout, dropout_alpha, feed_forward, linear, noise
+from jseq._layers import arithmetic, distance, dropout, dropout_alpha, feed_forward, linear, noise, parameter
 
 NOTHING = (linear.identity, dropout.dropout, dropout.dropout1d, dropout.dropout2d, dropout.dropout3d,
            dropout_alpha.alpha_dropout, dropout_alpha.feature_alpha_dropout, noise.drop_path,
@@ -36,6 +37,13 @@ def scaled(graph: Graph, call: Call) -> Value:
 @onnx_emitter(linear.bias)
 def shifted(graph: Graph, call: Call) -> Value:
     return call.x + call.params["bias"]
+
+
+@onnx_emitter(parameter.parameter, parameter.buffer)
+def own_array(graph: Graph, call: Call) -> Value:
+    """The array itself: its numbers are those of the graph."""
+    (array,) = jax.tree.leaves((call.params, call.state))
+    return graph.constant(array, call.y.dtype)
 
 
 OPERATIONS = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "power": "Pow"}
