@@ -1,5 +1,6 @@
 """Specs as values: the arguments of a layer, frozen, compared, and written as code or as a tree."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -131,6 +132,9 @@ def code(value: Any) -> str:
         return "(" + ", ".join(code(item) for item in items) + ("," if len(items) == 1 else "") + ")"
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return f'float("{value}")'
+    if dataclasses.is_dataclass(value) and type(value).__module__.startswith("jseq."):  # of from_torch
+        fields = ", ".join(code(getattr(value, field.name)) for field in dataclasses.fields(value))
+        return f"{type(value).__module__}.{type(value).__qualname__}({fields})"
     routine: Any = value
     return function_name(routine) if inspect.isroutine(value) or function_home(value) else repr(value)
 

@@ -10,6 +10,7 @@ from typing import Any
 from jseq._interop.extras import need
 from jseq._interop.torch_functions import function_name, is_call
 from jseq._interop.torch_registry import class_of
+from jseq._interop.torch_sizes import is_shape
 from jseq.errors import ConversionError
 
 RECURRENT = ("RNN", "GRU", "LSTM")
@@ -18,11 +19,13 @@ MOVES = ("to", "cuda", "cpu", "requires_grad_")  # what code does to zeros befor
 
 def asserted(tracer: Any, value: Any) -> bool:
     """The truth of a traced value, which is none, but for `assert t <= n`: layers check their shapes themselves."""
+    node = value.node
+    shapes = is_call(node) and all(isinstance(one, int | float | tuple) or is_shape(one) for one in node.args)
     frame = inspect.currentframe()
     asks = frame and frame.f_back and frame.f_back.f_back  # of the code that asks Proxy.__bool__, which asks this
-    if asks is not None and is_assertion(asks):
+    if shapes and asks is not None and is_assertion(asks):
         return True
-    raise ConversionError(f"the truth of {value.node.name} is asked for, and it is known only when numbers come.")
+    raise ConversionError(f"the truth of {node.name} is asked for, and it is known only when numbers come.")
 
 
 def is_assertion(frame: FrameType) -> bool:

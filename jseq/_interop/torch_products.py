@@ -52,10 +52,8 @@ def multiplied(steps: Steps, node: Any) -> Value:
     """torch.matmul, bmm, mm and `a @ b`."""
     operands = [*node.args, *(node.kwargs[name] for name in ("input", "other", "mat2") if name in node.kwargs)]
     values = arrays_in(steps, operands)
-    ranks = [value.rank for value in values]
-    known = [rank for rank in ranks if rank is not None]
-    rank = max(known) if len(known) == 2 and min(known) > 1 else None
-    return steps.apply(node.name, lift(Multiplied()), values, Axes(0, rank))
+    axes = Axes() if any(value.rank == 1 for value in values) else more_axes(values)
+    return steps.apply(node.name, lift(Multiplied()), values, axes)
 
 
 def summed(steps: Steps, node: Any) -> Value:

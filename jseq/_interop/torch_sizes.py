@@ -8,7 +8,7 @@ from jseq._interop.torch_steps import Steps, Value
 from jseq._layers.array_sizes import OPERATIONS, Size
 from jseq.errors import ConversionError
 
-UNSHAPED = ("shape", "device", "dtype")  # attributes that are no array
+UNSHAPED = ("shape", "ndim", "device", "dtype")  # attributes that are no array
 
 
 def is_sizes(node: Any) -> bool:
@@ -38,7 +38,7 @@ def is_shape(node: Any) -> bool:
         return node.args[1] in UNSHAPED
     if name in OPERATIONS and len(node.args) == 2:
         return all(isinstance(one, int | float | tuple) or is_shape(one) for one in node.args)
-    return name == "size" or (name == "getitem" and is_sizes(node.args[0]))
+    return name in ("size", "dim") or (name == "getitem" and is_sizes(node.args[0]))
 
 
 class Sizes:

@@ -17,6 +17,7 @@ from jseq._layers.arithmetic import OPERATIONS
 from jseq._layers.array_shapes import Aligned
 from jseq._layers.array_sizes import Size, number, parted
 from jseq.errors import DtypeError, OptionError, describe
+from jseq.functional.vector_norm import vector_norm
 
 REDUCTIONS: Mapping[str, Any] = {
     "mean": jnp.mean, "sum": jnp.sum, "prod": jnp.prod, "max": jnp.max, "min": jnp.min, "logsumexp": jax.nn.logsumexp,
@@ -168,9 +169,7 @@ class Normalised:
 
     def __call__(self, x: Any) -> Any:
         wide = x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
-        square = jnp.sum(wide * wide, self.axis, keepdims=True)
-        some = square > 0  # the square root has no finite derivative at 0
-        length = jnp.where(some, jnp.sqrt(jnp.where(some, square, 1)), 0)
+        length = vector_norm(wide, 2.0, self.axis, keepdims=True)
         return (wide / jnp.maximum(length, self.eps)).astype(x.dtype)
 
 
@@ -185,7 +184,6 @@ class Attended:
     def __call__(self, x: Any) -> Any:
         q, k, v = (jnp.swapaxes(a.reshape((1,) * (3 - a.ndim) + a.shape), -3, -2) for a in x[:3])
         mask = x[3] if len(x) > 3 else None
-        scale = 1 / math.sqrt(q.shape[-1]) if self.scale is None else self.scale
-        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=self.is_causal, scale=scale,
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=self.is_causal, scale=self.scale,
                                            enable_gqa=self.enable_gqa)  # fmt: skip
         return jnp.swapaxes(y, -3, -2).reshape(*x[0].shape[:-1], x[2].shape[-1])

@@ -22,7 +22,7 @@ def parameter(shape: tuple[int, ...], *, weight_init: Initializer | None = None)
         weight_init: `(key, shape, dtype) -> array`; None is zeros.
 
     Input: anything.
-    Output: `shape`, in the dtype of x if that is one floating array, else in the param's.
+    Output: `shape`, in the dtype of the floating arrays of x; in the param's if they have none, or several.
     Params: `weight (*shape)`; in a torch state dict it has the layer's own name, as an `nn.Parameter` has.
 
     Raises:
@@ -61,7 +61,7 @@ def buffer(shape: tuple[int, ...], dtype: str = "float32"):
         dtype: the name of its dtype: "float32", "int32", "bool".
 
     Input: anything.
-    Output: `shape`; a floating array in the dtype of x if that is one floating array.
+    Output: `shape`; a floating array in the dtype of the floating arrays of x, if they have one.
     Params: none, `()`.
     State: `value (*shape)`, zeros at first; in a torch state dict it has the layer's own name, as a buffer has.
 
@@ -100,7 +100,7 @@ def check_shape(shape: Any, call: str) -> None:
 
 
 def in_dtype_of(x: Any, array: jax.Array) -> jax.Array:
-    """A floating array in the dtype of x, if x is one floating array; any other as it is."""
-    dtype = getattr(x, "dtype", array.dtype)
-    both = jnp.issubdtype(dtype, jnp.floating) and jnp.issubdtype(array.dtype, jnp.floating)
-    return array.astype(dtype) if both else array
+    """A floating array in the dtype of the floating arrays of x, if they have one; any other as it is."""
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves(x) if jnp.issubdtype(leaf.dtype, jnp.floating)}
+    one = len(dtypes) == 1 and jnp.issubdtype(array.dtype, jnp.floating)
+    return array.astype(dtypes.pop()) if one else array
