@@ -177,6 +177,31 @@ def test_who_takes_tiles(monkeypatch) -> None:
     assert takes_tiles(x, w, padding=1) and not takes_tiles(x[:8], w, padding=1)
 
 
+def parts(images: int, channels: int) -> list[int]:
+    """Into how many parts images of 7x7, 16 tiles each, are cut: for the output, and for the gradient of the weight."""
+    x, w = (jax.ShapeDtypeStruct(shape, np.float32) for shape in ((images, 7, 7, channels), (3, 3, channels, channels)))
+    jaxprs = (jax.make_jaxpr(partial(winograd.output, padding=ONE))(x, w),
+              jax.make_jaxpr(partial(winograd.weight_gradient, padding=ONE))(x, x))  # fmt: skip
+    return [sum(e.params["length"] for e in jaxpr.eqns if e.primitive.name == "scan") for jaxpr in jaxprs]
+
+
+def test_of_many_channels_fewer_tiles_are_worked_on_at_once() -> None:
+    assert parts(32, 128) == parts(32, 32) == [0, 0] and parts(64, 128) == [2, 2]
+    assert parts(32, 256) == [2, 0]
+    assert parts(32, 512) == parts(32, 2048) == [4, 2]
+
+
+def test_who_gets_the_weight_gradient_by_eigen() -> None:
+    def form(images: int, size: int, taps: int, padding: int, inside: int = 64) -> str:
+        x, w = (jax.ShapeDtypeStruct(shape, np.float32) for shape in (
+            (images, size, size, inside), (taps, taps, inside, 64)))  # fmt: skip
+        return conv_rules.forms_of(x, w, ((1, 1), ((padding, padding),) * 2, (1, 1))).weight_gradient
+
+    assert form(32, 24, 5, 2) == form(16, 24, 5, 0) == "plain"
+    assert form(64, 24, 5, 2) == form(32, 24, 5, 0) == form(32, 48, 5, 2) == form(32, 24, 5, 2, inside=3) == "wide"
+    assert form(32, 24, 2, 0) == "wide"
+
+
 def test_a_layers_function_in_tiles(monkeypatch) -> None:
     monkeypatch.setattr(conv_rules, "CORES", 1)
     x, w, bias = normal(3, 9, 8, 64), normal(3, 3, 64, 64), normal(64)

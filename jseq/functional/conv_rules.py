@@ -196,17 +196,18 @@ def _unexchanged(forms: Forms, x: jax.Array, weight: jax.Array, options: Options
 def _as_products(forms: Forms, x: jax.Array, weight: jax.Array, options: Options) -> Forms:
     """Finds the terms that are quicker as products: of windows that do not overlap, and of few channels that go out.
 
-    Of the former, where few channels come in, the gradient of the weight takes 0.55 to 0.89 of the time (five shapes);
-    of more channels or columns 0.77 to 1.4, and with jax 0.12 0.65 to 1.9. Of the latter, with jax 0.10 and 0.12, the
-    gradient of the weight takes 0.02 to 0.76 from 32 channels (30 shapes), 0.08 to 1.1 of small batches from 16, up to
-    7 where fewer come in; the output 0.06 to 0.91, but 0.6 to 1.08 from 32 channels, and 0.9 to 2.1 with more taps.
+    Of the former, where few channels come in, the gradient of the weight takes 0.25 to 0.89 of the time (ten shapes,
+    another 1.06); of more channels or columns, and of small images, 0.77 to 1.4, and with jax 0.12 0.65 to 1.9. Of the
+    latter, with jax 0.10 and 0.12, the gradient of the weight takes 0.02 to 0.76 from 32 channels (30 shapes), 0.08 to
+    1.1 of small batches from 16, up to 7 where fewer come in; the output 0.06 to 0.91, but 0.6 to 1.08 from 32
+    channels, and 0.9 to 2.1 with more taps.
     Where MOST_COLUMNS is passed, both took 0.24 to 2.1 (twelve shapes).
     """
     stride, _, dilation = options
     *window, inside, outside = weight.shape
     taps = math.prod(window)
     if all(span < s for span, s in zip(spans_of(window, dilation), stride, strict=True)):
-        few = SLOW_APART and inside <= 4 and taps * inside <= 256
+        few = SLOW_APART and inside <= 4 and taps * inside <= (256 if x.size >= 2**20 else 128)
         return forms._replace(weight_gradient="blocks") if few else forms
     if set(stride) != {1} or outside > 4 or taps > 49 or math.prod(x.shape[:-1]) * taps * outside > MOST_COLUMNS:
         return forms
@@ -248,6 +249,20 @@ def _wide(x: jax.Array, weight: jax.Array, options: Options) -> Forms:
     in_channels, out_channels = weight.shape[-2:]
     idle = IN_ONE_THREAD and min(in_channels, out_channels) >= 32 and math.prod(x.shape[:-1]) >= 512
     many = x.shape[0] >= 32 and out_channels >= 16 and (in_channels < 4 or in_channels * out_channels >= 2048)
+    many = many and not _is_quick(x, weight, options)
     wide = (idle, idle and stride == (1, 1), many and stride == dilation == (1, 1))
     forms: list[FormName] = ["wide" if spread else "plain" for spread in wide]
     return Forms(*forms)
+
+
+def _is_quick(x: jax.Array, weight: jax.Array, options: Options) -> bool:
+    """Finds weight gradients of large batches that YNNPACK is quick at: of 5x5 and more, which fit a cache.
+
+    There Eigen takes 1.05 to 1.4 of the time; of batches of 64 or more than 20 MB, and without padding, 0.32 to 1.04
+    (14 shapes, jax 0.10 and 0.12).
+    """
+    *window, inside, outside = weight.shape
+    if math.prod(window) <= 9 or inside < 4 or len(x) >= 64 or not any(map(any, options[1])):
+        return False
+    places = math.prod(output_sizes(x.shape[1:-1], weight.shape, options))
+    return x.size + len(x) * places * outside < 5 * 2**20
