@@ -10,7 +10,7 @@ from jax import lax
 
 import jseq
 from jseq import functional as F
-from jseq.functional import conv_rules
+from jseq.functional import conv_depthwise, conv_rules
 from tests.convolutions import close, compiles_anew, gradients, is_cut, orders
 from tests.everyday import slow_but_for
 
@@ -128,6 +128,29 @@ def test_vmap_gives_what_a_loop_gives(name) -> None:
     xs, ws = np.stack([x, dx]), np.stack([w, dw])
     for axes, given in (((0, None), (xs, w)), ((None, 0), (x, ws)), ((0, 0), (xs, ws))):
         close(jax.jit(jax.vmap(own(name), axes))(*given), jax.vmap(xlas(name), axes), *given)
+
+
+DEPTHWISE = [name for name in CASES if name.startswith("depthwise") and "65" not in name]
+
+
+@pytest.mark.parametrize(
+    "name", slow_but_for({"depthwise, of several each", "depthwise, one axis"}.__contains__, DEPTHWISE)
+)
+def test_depthwise_gradients_of_parts_of_a_batch(name, monkeypatch) -> None:
+    """Of two images each, zeros after the eleventh: XLA:CPU would write the image shifted by each tap."""
+    w, draw = arrays(name)[1], np.random.default_rng(1)
+    x, dx = (draw.normal(size=(11, *CASES[name][0][1:])).astype(np.float32) for _ in range(2))
+    dw = draw.normal(size=w.shape).astype(np.float32)
+    places = np.prod(jax.eval_shape(xlas(name), x, w).shape[1:-1])
+    monkeypatch.setattr(conv_depthwise, "AT_ONCE", 2 * places * w.size)
+
+    assert "length=6" in str(jax.make_jaxpr(gradients(own(name)))(x, w))
+    assert "length=" not in str(jax.make_jaxpr(own(name))(x, w))
+    close(jax.jit(partial(orders, own(name)))(x, w, dx, dw), partial(orders, xlas(name)), x, w, dx, dw)
+    for axes, given in (((0, None), (np.stack([x, dx]), w)), ((None, 0), (x, np.stack([w, dw])))):
+        found = jax.jit(jax.vmap(gradients(own(name)), axes))(*given)
+        close(found, jax.vmap(gradients(xlas(name)), axes), *given)
+    assert not compiles_anew(gradients(own(name)), x, w)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name[:5] in ("an im", "an ou", "a seq")])

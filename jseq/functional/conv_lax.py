@@ -77,3 +77,10 @@ def cut_conv(x: jax.Array, weight: jax.Array, options: Options) -> jax.Array:
     firsts = [span - low for span, (low, _) in zip(spans, padding, strict=True)]
     each = zip(firsts, output_sizes(x.shape[1:-1], weight.shape, options), y.shape[1:-1], strict=True)
     return pad_image(y, tuple((-first, first + count - size) for first, count, size in each))
+
+
+def batch_parts(a: jax.Array, count: int) -> jax.Array:
+    """Cuts a batch into equal parts, images of zeros after it: (parts, images of a part, *spatial, channels)."""
+    images = -(-len(a) // count)
+    widths = [(0, count * images - len(a), 0), *((0, 0, 0),) * (a.ndim - 1)]
+    return lax.pad(a, np.zeros((), a.dtype), widths).reshape(count, images, *a.shape[1:])

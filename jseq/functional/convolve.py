@@ -1,6 +1,5 @@
 """Convolutions of all groups and axes, cut into those that XLA:CPU is quick at."""
 
-import itertools
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jseq.functional.conv_depthwise import conv_by_taps, conv_by_taps_in_parts, count_parts
 from jseq.functional.conv_forms import convolve_dense, input_term, weight_term
 from jseq.functional.conv_lax import Options, lax_conv, output_sizes, pad_image
 from jseq.functional.conv_products import conv_by_layers
@@ -23,6 +23,8 @@ def convolve(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> 
         return convolve_dense(x, weight, options) if groups == 1 else lax_conv(x, weight, options, groups)
     if form is _in_planes and groups == 1 and is_layered(weight, options):
         return in_terms(x, weight, _layered(options, has_layered_gradient(x, weight)))
+    if form is conv_by_taps and count_parts(x, weight, options) > 1:
+        return in_terms(x, weight, _depthwise(options, groups))
     return _cut(form, options, groups)(x, weight)
 
 
@@ -33,6 +35,13 @@ def _layered(options: Options, gradient: bool) -> Terms:
     by_input = partial(conv_by_layers if gradient else _in_planes, conv=input_term)
     by_weight = partial(_in_planes, conv=weight_term)
     return Terms(*(_on_cpu(form, options) for form in (output, by_input, by_weight)))
+
+
+@lru_cache(1024)  # one set for each, so that calls without jax.jit compile once
+def _depthwise(options: Options, groups: int) -> Terms:
+    """The terms of a depthwise convolution of a large batch."""
+    whole, parts = (_cut(form, options, groups) for form in (conv_by_taps, conv_by_taps_in_parts))
+    return Terms(whole, whole, parts)
 
 
 @lru_cache(1024)  # one function for each, so that calls without jax.jit compile once
@@ -59,7 +68,7 @@ def _form(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> Cal
         return _by_met_taps
     taps = math.prod(weight.shape[:-2])
     if 1 < groups == x.shape[-1] and taps <= 64:
-        return _by_taps
+        return conv_by_taps
     if weight.ndim == 5 and taps > 1:
         return _in_planes
     return _in_parts if groups > 1 and _parts_of(groups) <= 16 else None
@@ -87,25 +96,6 @@ def _parts_of(groups: int) -> int:
     """Into how many equal parts to cut them: at most eight, where that is not one."""
     divisors = [n for n in range(2, groups + 1) if groups % n == 0]
     return max((n for n in divisors if n <= 8), default=divisors[0])
-
-
-def _by_taps(x: jax.Array, weight: jax.Array, options: Options, groups: int) -> jax.Array:
-    """Sums the taps of windows of one channel each, which XLA makes one loop of.
-
-    XLA:CPU's own takes 26 ns an element for windows of 3x3, 60 to 160 with its gradients, and 9 us with them where more
-    channels go out than come in.
-    """
-    strides, pairs, dilations = options
-    n, window, channels = len(strides), weight.shape[: len(strides)], weight.shape[-1]
-    sizes = output_sizes(x.shape[1:-1], window, options)
-    x = pad_image(jnp.repeat(x, channels // groups, -1), pairs)
-    weight = weight.reshape(*window, *(1,) * (n + 1), channels)
-    terms: list[jax.Array] = []
-    for tap in itertools.product(*map(range, window)):
-        starts = [i * d for i, d in zip(tap, dilations, strict=True)]
-        ends = [start + s * (size - 1) + 1 for start, s, size in zip(starts, strides, sizes, strict=True)]
-        terms.append(lax.slice(x, (0, *starts, 0), (len(x), *ends, channels), (1, *strides, 1)) * weight[tap])
-    return sum(terms[1:], terms[0])
 
 
 def _in_planes(

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jseq.functional.conv_lax import batch_parts
 from jseq.functional.windows import Pairs
 
 # How the four factors along an axis come from three taps; along both axes.
@@ -57,7 +58,7 @@ def output(x: jax.Array, weight: jax.Array, padding: Pairs) -> jax.Array:
         return lax.slice(y, (0, 0, 0, 0), (len(y), height, width, channels))
 
     count = _count_parts(x, padding, x.shape[3] + channels, TILED_CHANNELS)
-    y = lax.map(convolved, _parts(x, count)) if count > 1 else convolved(x)
+    y = lax.map(convolved, batch_parts(x, count)) if count > 1 else convolved(x)
     return lax.slice_in_dim(y.reshape(-1, height, width, channels), 0, n)
 
 
@@ -73,7 +74,7 @@ def weight_gradient(x: jax.Array, g: jax.Array, padding: Pairs) -> jax.Array:
 
     count = _count_parts(x, padding, sum(channels), 2 * TILED_CHANNELS)  # each part adds to the whole gradient
     if count > 1:
-        given = _parts(x, count), _parts(g, count)
+        given = batch_parts(x, count), batch_parts(g, count)
         zeros = jnp.zeros((16, *channels), x.dtype)
         total, _ = lax.scan(lambda total, part: (lax.add(total, summed(*part)), None), zeros, given)
     else:
@@ -89,13 +90,6 @@ def _products(a: jax.Array, b: jax.Array, axis: int) -> jax.Array:
 def _count_parts(x: jax.Array, padding: Pairs, channels: int, most: int) -> int:
     tiles = min(AT_ONCE, most // min(channels, 1024))
     return -(-len(x) // max(tiles // tiles_of(x.shape, padding), 1))
-
-
-def _parts(a: jax.Array, count: int) -> jax.Array:
-    """Cuts a batch into equal parts, images of zeros after it: (parts, images of a part, height, width, channels)."""
-    images = -(-len(a) // count)
-    a = lax.pad(a, np.zeros((), a.dtype), [(0, count * images - len(a), 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)])
-    return a.reshape(count, images, *a.shape[1:])
 
 
 def _factors(x: jax.Array, padding: Pairs) -> jax.Array:
