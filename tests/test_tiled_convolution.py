@@ -187,7 +187,7 @@ def parts(images: int, channels: int) -> list[int]:
 
 def test_of_many_channels_fewer_tiles_are_worked_on_at_once() -> None:
     assert parts(32, 128) == parts(32, 32) == [0, 0] and parts(64, 128) == [2, 2]
-    assert parts(32, 256) == [2, 0]
+    assert parts(32, 256) == [0, 0] and parts(32, 400) == [2, 2]
     assert parts(32, 512) == parts(32, 2048) == [4, 2]
 
 

@@ -27,11 +27,13 @@ from jseq.functional.windows import Pairs
 _TAPS = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
 _WINDOW = np.kron(_TAPS, _TAPS)
 # Tiles that are worked on at once, so that factors and products, four times the images, stay in the cache: in one
-# thread 0.92 to 1.02 of the time of 256, 0.63 to 0.97 of that of 2048 (nine shapes); no more in two threads. Of many
-# channels fewer: of these that come in and go out, times tiles, 2**17. With 512 tiles those from 512 to 512 took 0.8 to
-# 1.1 of XLA's time, so 0.52 to 0.68; those from 256 to 512 up to 1.5, so 0.67 to 0.76 (one and two threads).
+# thread 0.92 to 1.02 of the time of 256, 0.63 to 0.97 of that of 2048 (nine shapes); no more in two threads.
 AT_ONCE = 512
-TILED_CHANNELS = 2**17
+# Sixteen times so many numbers stay there, 25 MB. With the weights of many channels those are fewer tiles, but for the
+# least at which weights are read, or their gradient is added to. From 512 to 512 channels on images of 7x7 an output
+# takes 0.55 to 0.64 of the time of 512 tiles, from 256 to 512 0.47 to 0.85 (one and two threads).
+CACHED = 3 * 2**17
+LEAST_OF_OUTPUT, LEAST_OF_GRADIENT = 128, 256
 
 
 def tiles_of(shape: tuple[int, ...], padding: Pairs) -> int:
@@ -57,7 +59,7 @@ def output(x: jax.Array, weight: jax.Array, padding: Pairs) -> jax.Array:
         y = _summed(products.reshape(*factors.shape[:-1], channels))
         return lax.slice(y, (0, 0, 0, 0), (len(y), height, width, channels))
 
-    count = _count_parts(x, padding, x.shape[3] + channels, TILED_CHANNELS)
+    count = _count_parts(x, weight.shape, padding, LEAST_OF_OUTPUT)
     y = lax.map(convolved, batch_parts(x, count)) if count > 1 else convolved(x)
     return lax.slice_in_dim(y.reshape(-1, height, width, channels), 0, n)
 
@@ -72,7 +74,7 @@ def weight_gradient(x: jax.Array, g: jax.Array, padding: Pairs) -> jax.Array:
         factors, spread = (a.reshape(16, -1, a.shape[-1]) for a in (_factors(x, padding), _spread(g)))
         return _products(factors, spread, 1)
 
-    count = _count_parts(x, padding, sum(channels), 2 * TILED_CHANNELS)  # each part adds to the whole gradient
+    count = _count_parts(x, (3, 3, *channels), padding, LEAST_OF_GRADIENT)
     if count > 1:
         given = batch_parts(x, count), batch_parts(g, count)
         zeros = jnp.zeros((16, *channels), x.dtype)
@@ -87,8 +89,9 @@ def _products(a: jax.Array, b: jax.Array, axis: int) -> jax.Array:
     return lax.dot_general(a, b, (((axis,), (1,)), ((0,), (0,))))
 
 
-def _count_parts(x: jax.Array, padding: Pairs, channels: int, most: int) -> int:
-    tiles = min(AT_ONCE, most // min(channels, 1024))
+def _count_parts(x: jax.Array, weight: tuple[int, ...], padding: Pairs, least: int) -> int:
+    inside, outside = weight[2:]
+    tiles = min(AT_ONCE, max(least, (CACHED - inside * outside) // (inside + outside)))
     return -(-len(x) // max(tiles // tiles_of(x.shape, padding), 1))
 
 
