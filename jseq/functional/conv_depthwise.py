@@ -4,8 +4,8 @@ import itertools
 import math
 
 import jax
+import jax.numpy as jnp
 from jax import lax
-from jax import numpy as jnp
 
 from jseq.functional.conv_lax import Options, batch_parts, output_sizes, pad_image
 
