@@ -125,12 +125,18 @@ def start(libraries: Iterable[str], threads: int, worker: str = "benchmarks.work
     return started
 
 
+def processor() -> str:
+    """The processor with its family and model: clouds call EPYCs of Zen 4 and Zen 5 alike, whose figures differ."""
+    lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    facts = {name.strip(): value.strip() for name, _, value in lines}
+    kind = [f"{name.split()[-1]} {facts[name]}" for name in ("cpu family", "model") if name in facts]
+    return facts.get("model name", "unknown") + (f" ({', '.join(kind)})" if kind else "")
+
+
 def machine_of(threads: int, process: Process) -> dict[str, Any]:
     """What the figures were measured on."""
-    processor = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                      if line.startswith("model name")), "unknown")  # fmt: skip
     return {
-        "chip": process.ask("chip"), "processor": processor, "cores": os.cpu_count(), "used": len(cores_of(threads)),
+        "chip": process.ask("chip"), "processor": processor(), "cores": os.cpu_count(), "used": len(cores_of(threads)),
         "versions": report.versions(), "date": date.today().isoformat(),
     }  # fmt: skip
 
