@@ -299,6 +299,9 @@ def test_a_damaged_config_is_refused():
         function.update(array_function=name, values=values)
         with pytest.raises(jseq.errors.CallError, match="no function of arrays with such values"):
             jseq.from_config(config)
-    function.update(array_function="Reduced", values=["load", [1], False])
-    with pytest.raises(jseq.errors.OptionError, match=r"expected operation to be one of mean, sum, .*, got 'load'"):
-        jseq.from_config(config)
+    for name, values, words in (("Reduced", ["load", [1], False], "operation to be one of mean, sum, "),
+                                ("PooledWhole", ["load", [2]], "operation to be one of mean, max"),
+                                ("Reshaped", [[2], "load"], "how to be one of reshape, expand, repeat")):  # fmt: skip
+        function.update(array_function=name, values=values)
+        with pytest.raises(jseq.errors.OptionError, match=f"expected {words}.*, got 'load'"):
+            jseq.from_config(config)

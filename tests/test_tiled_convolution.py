@@ -191,15 +191,25 @@ def test_of_many_channels_fewer_tiles_are_worked_on_at_once() -> None:
     assert parts(32, 512) == parts(32, 2048) == [4, 2]
 
 
+def gradient_form(images: int, size: int, taps: int, padding: int, inside: int, stride: int = 1) -> str:
+    x, w = (jax.ShapeDtypeStruct(shape, np.float32) for shape in (
+        (images, size, size, inside), (taps, taps, inside, 64)))  # fmt: skip
+    return conv_rules.forms_of(x, w, ((stride, stride), ((padding, padding),) * 2, (1, 1))).weight_gradient
+
+
 def test_who_gets_the_weight_gradient_by_eigen() -> None:
     def form(images: int, size: int, taps: int, padding: int, inside: int = 64) -> str:
-        x, w = (jax.ShapeDtypeStruct(shape, np.float32) for shape in (
-            (images, size, size, inside), (taps, taps, inside, 64)))  # fmt: skip
-        return conv_rules.forms_of(x, w, ((1, 1), ((padding, padding),) * 2, (1, 1))).weight_gradient
+        return gradient_form(images, size, taps, padding, inside)
 
     assert form(32, 24, 5, 2) == form(16, 24, 5, 0) == "plain"
     assert form(64, 24, 5, 2) == form(32, 24, 5, 0) == form(32, 48, 5, 2) == form(32, 24, 5, 2, inside=3) == "wide"
     assert form(32, 24, 2, 0) == "wide"
+
+
+def test_whose_patches_get_the_weight_gradient_by_blocks(monkeypatch) -> None:
+    monkeypatch.setattr(conv_rules, "SLOW_APART", True)  # as of jax 0.10 and 0.11
+    assert gradient_form(8, 64, 4, 0, 3, stride=4) == gradient_form(8, 224, 8, 0, 3, stride=8) == "blocks"
+    assert gradient_form(8, 64, 8, 0, 3, stride=8) == gradient_form(8, 224, 16, 0, 3, stride=16) == "plain"
 
 
 def test_a_layers_function_in_tiles(monkeypatch) -> None:

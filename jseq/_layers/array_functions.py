@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jseq import functional as F
 from jseq._layers.arithmetic import OPERATIONS
 from jseq._layers.array_shapes import Aligned
-from jseq._layers.array_sizes import Size, number, parted
-from jseq.errors import DtypeError, OptionError, describe
+from jseq._layers.array_sizes import Size, check_word, number, parted
+from jseq.errors import DtypeError, describe
 from jseq.functional.vector_norm import vector_norm
 
 REDUCTIONS: Mapping[str, Any] = {
@@ -28,12 +28,6 @@ COMPARISONS: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def check_operation(operation: Any, table: Mapping[str, Any]) -> None:
-    """Refuses an operation that is none, as a damaged config may name."""
-    if not isinstance(operation, str) or operation not in table:
-        raise OptionError(f"expected operation to be one of {', '.join(table)}, got {operation!r}.")
-
-
 @dataclass(frozen=True)
 class Reduced:
     """A sum and its like over some axes, None for all."""
@@ -43,7 +37,7 @@ class Reduced:
     keepdims: bool
 
     def __post_init__(self):
-        check_operation(self.operation, REDUCTIONS)
+        check_word("operation", self.operation, REDUCTIONS)
 
     def __call__(self, x: Any) -> Any:
         return REDUCTIONS[self.operation](x, axis=self.axes, keepdims=self.keepdims)
@@ -58,7 +52,7 @@ class Scaled:
     reverse: bool
 
     def __post_init__(self):
-        check_operation(self.operation, OPERATIONS)
+        check_word("operation", self.operation, OPERATIONS)
 
     def __call__(self, x: Any) -> Any:
         array, others = parted(x)
@@ -95,7 +89,7 @@ class Paired:
     operation: str
 
     def __post_init__(self):
-        check_operation(self.operation, PAIRS)
+        check_word("operation", self.operation, PAIRS)
 
     def __call__(self, x: Any) -> Any:
         return PAIRS[self.operation](*Aligned()(x))
@@ -132,7 +126,7 @@ class Compared:
     value: float
 
     def __post_init__(self):
-        check_operation(self.operation, COMPARISONS)
+        check_word("operation", self.operation, COMPARISONS)
 
     def __call__(self, x: Any) -> Any:
         if jnp.issubdtype(x.dtype, jnp.floating):

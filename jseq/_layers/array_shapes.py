@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jseq import functional as F
-from jseq._layers.array_sizes import Size, number, numbers, parted
+from jseq._layers.array_sizes import Size, check_word, number, numbers, parted
 from jseq.errors import ShapeError, describe
 
 
@@ -22,6 +22,9 @@ class Reshaped:
 
     sizes: tuple[Size, ...]
     how: str = "reshape"
+
+    def __post_init__(self):
+        check_word("how", self.how, ("reshape", "expand", "repeat"))
 
     def __call__(self, x: Any) -> Any:
         array, others = parted(x)
@@ -80,6 +83,9 @@ class PooledWhole:
 
     operation: str
     sizes: tuple[Size, ...]
+
+    def __post_init__(self):
+        check_word("operation", self.operation, ("mean", "max"))
 
     def __call__(self, x: Any) -> Any:
         array, others = parted(x)

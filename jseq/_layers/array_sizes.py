@@ -1,8 +1,10 @@
 """Sizes of arrays as values: what `x.shape[1]` and `c // 2` are before x comes."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from jseq.errors import OptionError
 
 # A number; ("size", i, axis), the size of an axis of the i-th array; ("shape", i, (start, stop, step)), a slice of
 # all its sizes; or (operation, one size, another).
@@ -34,3 +36,9 @@ def numbers(sizes: tuple[Size, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]
 def parted(x: Any) -> tuple[Any, tuple[Any, ...]]:
     """The array, and those that sizes are read off."""
     return (x[0], x[1:]) if isinstance(x, tuple) else (x, ())  # pyright: ignore
+
+
+def check_word(name: str, word: Any, words: Iterable[str]) -> None:
+    """Refuses a word that is none of these, as a damaged config may have."""
+    if not isinstance(word, str) or word not in words:
+        raise OptionError(f"expected {name} to be one of {', '.join(words)}, got {word!r}.")
