@@ -109,6 +109,7 @@ def test_a_convolution_where_ynnpack_leaves_cores_idle(batch, channels, stride, 
 )
 def test_which_convolutions_have_a_weight_gradient_of_their_own(channels, own, monkeypatch) -> None:
     monkeypatch.setattr(conv_rules, "IN_ONE_THREAD", False)
+    monkeypatch.setattr(conv_rules, "CORES", 1)
     x, w = normal(32, 9, 8, channels[0]), normal(3, 3, *channels)
     gradient = jax.grad(lambda w: jnp.sum(F.conv2d(x, w)))
     assert ("rhs_dilation=(1, 2)" in str(jax.make_jaxpr(gradient)(w))) == own

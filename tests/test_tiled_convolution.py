@@ -206,6 +206,47 @@ def test_who_gets_the_weight_gradient_by_eigen() -> None:
     assert form(32, 24, 2, 0) == "wide"
 
 
+@pytest.mark.parametrize("merges", [False, True])
+def test_whose_weight_gradient_alone_is_in_tiles(monkeypatch, merges) -> None:
+    """With jax 0.12, and before it where there are many pairs; by Eigen where that is as fast."""
+
+    def forms(images: int, size: int, inside: int, outside: int, padding: int = 1) -> conv_rules.Forms:
+        x, w = (jax.ShapeDtypeStruct(shape, np.float32) for shape in (
+            (images, size, size, inside), (3, 3, inside, outside)))  # fmt: skip
+        return conv_rules.forms_of(x, w, ((1, 1), ((padding, padding),) * 2, (1, 1)))
+
+    monkeypatch.setattr(conv_rules, "MERGES", merges)
+    monkeypatch.setattr(conv_rules, "IN_ONE_THREAD", False)
+    alone, own = conv_rules.Forms(weight_gradient="tiles"), conv_rules.Forms()
+    for cores in (1, 2):
+        monkeypatch.setattr(conv_rules, "CORES", cores)
+        assert forms(1, 112, 64, 64) == (own if merges else alone)  # 3136 tiles
+        assert forms(1, 130, 64, 64) == own  # 4225
+        assert forms(4, 64, 32, 64) == forms(8, 28, 16, 128) == forms(8, 28, 128, 16) == (own if merges else alone)
+        assert forms(1, 8, 64, 64) == (own if merges else alone)  # 16 tiles
+        assert forms(8, 32, 32, 32) == forms(8, 28, 15, 256) == own
+        by_eigen = merges or cores == 1
+        assert forms(64, 16, 32, 64).weight_gradient == ("wide" if by_eigen else "tiles")
+    assert forms(8, 32, 64, 64) == alone  # of two cores
+
+
+@pytest.mark.parametrize("merges", [False, True])
+@pytest.mark.parametrize("channels", [(3, 5), (5, 3)])
+@pytest.mark.parametrize("batch", [1, 7])
+def test_weight_gradients_of_every_version(monkeypatch, small_parts, batch, channels, merges) -> None:
+    """The fewer channels are turned, in loops and without, by themselves or within a conditional."""
+    monkeypatch.setattr(winograd, "MERGES", merges)
+    inside, outside = channels
+    x, g = normal(batch, 7, 6, inside), normal(batch, 7, 6, outside, seed=1)
+
+    def gradient(x, g):
+        return jax.vjp(partial(direct, x, padding=ONE), jnp.zeros((3, 3, inside, outside), x.dtype))[1](g)[0]
+
+    found = jax.jit(partial(winograd.weight_gradient, padding=ONE))
+    assert ("cond" in str(found.trace(x, g).jaxpr)) == (merges and batch > 1)
+    close(found(x, g), gradient, x, g)
+
+
 def test_whose_patches_get_the_weight_gradient_by_blocks(monkeypatch) -> None:
     monkeypatch.setattr(conv_rules, "SLOW_APART", True)  # as of jax 0.10 and 0.11
     assert gradient_form(8, 64, 4, 0, 3, stride=4) == gradient_form(8, 224, 8, 0, 3, stride=8) == "blocks"

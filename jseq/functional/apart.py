@@ -5,6 +5,9 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+# Whether XLA:CPU merges what barriers keep apart, so that what many read is computed for each of them.
+MERGES = jax.__version_info__ < (0, 12)
+
 # An operation of its own: of `lax.platform_dependent` JAX traces, differentiates and transposes both branches. Layer
 # norm with its gradient is traced in 9 ms so, in place of 14.
 _apart = Primitive("apart")
