@@ -2,7 +2,8 @@
 
 Both run in turn in one process, the order reversed every round; a ratio is the median of the rounds' ratios. The
 errors are those of output and gradients against the naive formulation in float64, relative to the largest element, at
-the batch of a CPU. On an accelerator batches are 32 times as large, so that there is work for all of it.
+the batch of a CPU. Of convolutions and linear maps the gradient of the weight is timed by itself, too. On an
+accelerator batches are 32 times as large, so that there is work for all of it.
 
     python -m benchmarks.kernels [--only gelu lstm] [--rounds 31] [--dtype float32 bfloat16] [--json file]
 """
@@ -28,10 +29,11 @@ class Programs(NamedTuple):
 
     forward: Callable[..., Any]
     both: Callable[..., Any]
+    weight: Callable[..., Any]
 
 
 def programs(function: Callable[..., jax.Array]) -> Programs:
-    """Compiles the forward pass, and the forward pass with the gradients of all arguments."""
+    """Compiles the forward pass, that with the gradients of all arguments, and the gradient of the second by itself."""
 
     def forward(args: Any, dy: jax.Array, fixed: Any) -> Any:
         return function(*args, *fixed)
@@ -40,7 +42,11 @@ def programs(function: Callable[..., jax.Array]) -> Programs:
         y, pull = jax.vjp(lambda *args: function(*args, *fixed), *args)
         return y, pull(dy)
 
-    return Programs(jax.jit(forward), jax.jit(both))
+    def weight(args: Any, dy: jax.Array, fixed: Any) -> Any:
+        x, weight, *rest = args
+        return jax.vjp(lambda weight: function(x, weight, *rest, *fixed), weight)[1](dy)
+
+    return Programs(jax.jit(forward), jax.jit(both), jax.jit(weight))
 
 
 def arguments(kernel: Kernel, dtype: Any) -> tuple[Any, jax.Array, Any]:
@@ -100,10 +106,13 @@ class Pair(NamedTuple):
     fast: Programs
     given: tuple[Any, jax.Array, Any]
 
-    def calls(self) -> list[Callable[[], Any]]:
-        """The four calls that are timed: naive's and jseq's forward pass, and the same with the gradient."""
-        found = [getattr(own, part) for part in Programs._fields for own in (self.slow, self.fast)]
-        return [lambda call=call: call(*self.given) for call in found]
+    def calls(self) -> dict[str, list[Callable[[], Any]]]:
+        """The calls that are timed, naive's and jseq's."""
+        parts = Programs._fields if self.kernel.name.startswith(("conv", "linear")) else ("forward", "both")
+        return {part: [self._call(getattr(own, part)) for own in (self.slow, self.fast)] for part in parts}
+
+    def _call(self, program: Callable[..., Any]) -> Callable[[], Any]:
+        return lambda: program(*self.given)
 
 
 def chosen(options: argparse.Namespace) -> list[tuple[str, Kernel]]:
@@ -113,13 +122,13 @@ def chosen(options: argparse.Namespace) -> list[tuple[str, Kernel]]:
 
 
 def prepared(dtype: str, kernel: Kernel) -> tuple[Pair, dict[str, Any]]:
-    """Compiles the four programs, and finds the errors of both formulations at the batch of a CPU."""
+    """Compiles the programs, and finds the errors of both formulations at the batch of a CPU."""
     given = arguments(kernel, jnp.dtype(dtype))
     pair = Pair(kernel, programs(kernel.naive), programs(kernel.jseq), given)
     line: dict[str, Any] = {"name": kernel.name, "dtype": dtype, "goal": kernel.goal}
     try:
-        for call in pair.calls():
-            jax.block_until_ready(call())
+        for calls in pair.calls().values():
+            jax.block_until_ready([call() for call in calls])
         small = next(k for k in kernels() if k.name == kernel.name)
         line["error"], line["naive_error"] = (largest_error(small, jnp.dtype(dtype), p) for p in (pair.fast, pair.slow))
     except Exception as error:  # the table says so, and the others are measured
@@ -129,9 +138,8 @@ def prepared(dtype: str, kernel: Kernel) -> tuple[Pair, dict[str, Any]]:
 
 def measure(pair: Pair, line: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Completes one line of the table."""
-    calls = pair.calls()
-    for number, part in enumerate(() if "failed" in line else Programs._fields):
-        line[part] = ratio_of(*calls[2 * number : 2 * number + 2], options.rounds, options.seconds)
+    for part, calls in {} if "failed" in line else pair.calls().items():
+        line[part] = ratio_of(*calls, options.rounds, options.seconds)
     return line
 
 
@@ -166,9 +174,10 @@ def measured(options: argparse.Namespace) -> list[dict[str, Any]]:
 def in_words(line: dict[str, Any]) -> str:
     """Writes one line as a row of the table."""
     if "failed" in line:
-        return f"| {line['name']} | {line['failed']} | | | | | |"
+        return f"| {line['name']} | {line['failed']} | | | | | | |"
     cells = [line["name"], f"{line['both']['naive_ms']:.2f}"]
-    cells += [f"{line[p]['ratio']:.2f} ({line[p]['low']:.2f} to {line[p]['high']:.2f})" for p in ("forward", "both")]
+    ratios = (line.get(part) for part in Programs._fields)
+    cells += [f"{r['ratio']:.2f} ({r['low']:.2f} to {r['high']:.2f})" if r else "" for r in ratios]
     cells += ["-" if line["goal"] is None else f"{line['goal']:.2f}"]
     cells += ["different masks" if line[e] is None else f"{line[e]:.1e}" for e in ("error", "naive_error")]
     return "| " + " | ".join(cells) + " |"
@@ -195,8 +204,11 @@ def main() -> None:
             f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {dtype}, {options.times} times the batch, "
             f"{options.rounds} rounds, jseq / naive (quartiles)\n"
         )
-        print("| kernel | naive fwd + grad, ms | forward | forward and gradient | goal | largest error | naive's |")
-        print("|---|---|---|---|---|---|---|")
+        print(
+            "| kernel | naive fwd + grad, ms | forward | forward and gradient | weight's gradient | goal "
+            "| largest error | naive's |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
         print("\n".join(in_words(line) for line in lines if line["dtype"] == dtype) + "\n")
     if options.json:
         with open(options.json, "w") as file:

@@ -243,8 +243,12 @@ def test_weight_gradients_of_every_version(monkeypatch, small_parts, batch, chan
         return jax.vjp(partial(direct, x, padding=ONE), jnp.zeros((3, 3, inside, outside), x.dtype))[1](g)[0]
 
     found = jax.jit(partial(winograd.weight_gradient, padding=ONE))
-    assert ("cond" in str(found.trace(x, g).jaxpr)) == (merges and batch > 1)
+    assert ("cond" in str(found.trace(x, g).jaxpr)) == merges
     close(found(x, g), gradient, x, g)
+    broken = g.copy()
+    broken[0, 0, 0, 0] = np.nan  # where the conditional goes the other way
+    np.testing.assert_array_equal(np.isnan(found(x, broken)), np.isnan(gradient(x, broken)) | (np.arange(outside) == 0))
+    np.testing.assert_allclose(found(x, broken)[..., 1:], found(x, g)[..., 1:], rtol=0, atol=1e-4)
 
 
 def test_whose_patches_get_the_weight_gradient_by_blocks(monkeypatch) -> None:
