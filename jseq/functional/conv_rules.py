@@ -243,8 +243,8 @@ def _has_tiled_gradient(forms: Forms, x: jax.Array, weight: jax.Array, options: 
     """Finds whether the gradient of the weight takes fewer products even if the others do not.
 
     With jax 0.12: 0.50 to 0.84 of the time in one thread, 0.35 to 0.97 in two (12 and 36 shapes; of 160x160, beyond
-    these, 0.99 to 1.06). Before it with several cores only: 0.58 to 0.96 in two threads (15 shapes), of fewer channels up
-    to 1.4.
+    these, 0.99 to 1.06). Before it with several cores only: 0.58 to 0.96 in two threads (15 shapes; of fewer channels
+    up to 1.4).
     """
     if not _can_be_tiles(weight, options) or (forms.weight_gradient == "wide" and (MERGES or CORES == 1)):
         return False
